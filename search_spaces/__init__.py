@@ -1,0 +1,1 @@
+"""The questions: one sweep a file, declarations only. Imports nothing of study or models."""

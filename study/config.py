@@ -1,0 +1,123 @@
+"""TrialConfig: every knob of one training run, with its unit and range. Never imports torch or Ray.
+
+A field's name is also its key in a sweep file, the Optuna parameter, the Ray config key and the Parquet column.
+Names that live in tables (data sets, initialisers, regularisers, schedules, activations) are plain strings here and
+are checked by `study.plan.check_names`, so that reading a config needs no torch.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+SHALLOWEST, DEEPEST = 8, 1202
+
+
+class TrialConfig(BaseModel):
+    """One training run. Frozen, strict about names, types and ranges."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    dataset: str = "digits"
+    augmentation: Literal["none", "standard"] = "none"
+
+    architecture: Literal["plain", "residual"] = "plain"
+    depth: Annotated[int, Field(ge=SHALLOWEST, le=DEEPEST)] = 20
+    width: Annotated[int, Field(ge=1, le=1024)] = 16
+    activation: str = "relu"
+    activation_slope: Fraction = 0.0
+    norm_bias_init: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
+    initializer: str = "he"
+
+    regularizer: str = "l2"
+    regularizer_strength: Annotated[float, Field(ge=0.0, le=10.0)] = 1e-4
+    regularizer_schedule: str = "constant"
+    regularizer_cutoff: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+
+    modulation: Literal["off", "pairwise", "cumulative"] = "off"
+    modulation_band: Annotated[float, Field(ge=1.0, le=100.0)] = 1.02
+    modulation_target: Literal["edge", "unit"] = "edge"
+    modulation_statistic: Literal["norm", "mean"] = "norm"
+    modulation_schedule: str = "constant"
+    modulation_cutoff: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
+    learning_rate_schedule: Literal["step", "cosine", "constant"] = "step"
+    learning_rate_drops: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.5, 0.75)
+    warmup_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = False
+    gradient_clip: Annotated[float, Field(gt=0.0)] | None = None
+
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    diagnostics_every_epochs: PositiveInt = 10
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_lists_for_tuples(cls, values: Any) -> Any:
+        """JSON, Parquet and the command line know lists only."""
+        if isinstance(values, dict) and isinstance(values.get("learning_rate_drops"), list):
+            return {**values, "learning_rate_drops": tuple(values["learning_rate_drops"])}
+        return values
+
+    @model_validator(mode="after")
+    def _depth_is_buildable(self) -> Self:
+        if (self.depth - 2) % 6:
+            below = self.depth - (self.depth - 2) % 6
+            raise ValueError(f"depth {self.depth} is not 6n+2: the nearest are {below} and {below + 6}")
+        return self
+
+    @model_validator(mode="after")
+    def _length_is_given_once(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"give epochs or steps, one of the two: epochs={self.epochs}, steps={self.steps}")
+        return self
+
+    @model_validator(mode="after")
+    def _slope_acts(self) -> Self:
+        if self.activation == "relu" and self.activation_slope != 0.0:
+            raise ValueError(
+                f"activation_slope {self.activation_slope} needs activation=leaky_relu: relu has slope 0 by definition"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _drops_ascend(self) -> Self:
+        if list(self.learning_rate_drops) != sorted(set(self.learning_rate_drops)):
+            raise ValueError(f"learning_rate_drops {self.learning_rate_drops} must ascend without repeats")
+        return self
+
+    def steps_per_epoch(self, train_images: int) -> int:
+        """Gradient steps in one pass over `train_images`; the last, smaller batch counts."""
+        return -(-train_images // self.batch_size)
+
+    def total_steps(self, train_images: int) -> int:
+        """Gradient steps of the whole run on a training set of `train_images`."""
+        return self.steps or (self.epochs or 0) * self.steps_per_epoch(train_images)
+
+
+def parse_config(values: dict[str, Any], *, where: str) -> TrialConfig:
+    """Validate `values`; a ValueError names field, value and allowed range on one line, prefixed by `where`."""
+    try:
+        return TrialConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Pydantic's findings on one line, each as `field = value: what is allowed`."""
+    return "; ".join(_describe_one(finding) for finding in error.errors())
+
+
+def _describe_one(finding: Any) -> str:
+    message = finding["msg"].removeprefix("Value error, ")
+    field = ".".join(str(part) for part in finding["loc"])
+    if finding["type"] == "extra_forbidden":
+        return f"{field} is no field of a trial; the fields are {', '.join(TrialConfig.model_fields)}"
+    return f"{field} = {finding['input']!r}: {message[0].lower()}{message[1:]}" if field else message
