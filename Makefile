@@ -1,0 +1,35 @@
+# One target a verb. Each needs nothing but python3.11+, make and pip: it builds .venv when missing or stale.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: depth_sweep test test-slow check format clean
+
+depth_sweep: $(VENV)/installed  ## the main job: 20 cells on scikit-learn's digits, minutes on 2 cores
+	$(BIN)/python -m study.run depth_sweep
+
+test: $(VENV)/installed  ## everything a user would run
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/installed  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed  ## mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and caches; results stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The mark is written last, so that an installation that broke off is begun again.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,45 @@
+"""How deep can a plain CNN be trained, and under which recipe?
+
+Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and the
+best point of each cell is trained again on fresh seeds. Finding: see results/README.md.
+"""
+
+from search_spaces.recipes import RECIPES
+from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
+
+
+def search(fields: Fields) -> Space:
+    """The knobs that decide whether a deep net trains at all; each exists only where it acts."""
+    space: dict[str, Float] = {
+        "learning_rate": Float(3e-3, 0.3, log=True),
+        "regularizer_strength": Float(1e-5, 1e-2, log=True),
+    }
+    if fields["modulation"] != "off":
+        space["modulation_band"] = Float(1.002, 1.1)
+    return space
+
+
+sweep = Sweep(
+    compare={"depth": (8, 20, 44, 110), "recipe": RECIPES},
+    search=search,
+    fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+    scales={
+        "quick": Scale(
+            fixed={"dataset": "digits", "batch_size": 32, "epochs": 6},
+            trials_per_cell=2,
+            confirm_seeds=3,
+        ),
+        "standard": Scale(
+            compare={"dataset": ("digits", "fashion_mnist"), "depth": (8, 20, 44, 110), "recipe": RECIPES},
+            fixed={"batch_size": 128, "steps": 440},
+            trials_per_cell=8,
+            confirm_seeds=5,
+        ),
+        "paper": Scale(
+            compare={"depth": (20, 32, 44, 56, 110), "recipe": RECIPES},
+            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000},
+            trials_per_cell=8,
+            confirm_seeds=5,
+        ),
+    },
+)

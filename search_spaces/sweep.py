@@ -1,0 +1,64 @@
+"""What a question is made of: Sweep, Scale, Recipe, and Optuna's distributions under short names.
+
+Words follow the deep-learning tuning playbook: **compare** holds the scientific values, **search** the nuisance values
+(tuned in every cell, so that the comparison is fair), **fixed** the caveats. Declarations only: nothing here runs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution as Choice
+from optuna.distributions import FloatDistribution as Float
+from optuna.distributions import IntDistribution as Int
+
+__all__ = ["Choice", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
+
+Fields = Mapping[str, Any]
+"""Values of trial fields by name; the names are those of `study.config.TrialConfig`."""
+
+Space = Mapping[str, BaseDistribution]
+"""What a cell searches: field name to Optuna distribution."""
+
+Recipe = Callable[[Fields], Fields]
+"""A named way to train: the cell's other fields (depth, data set, ...) in, the recipe's own fields out.
+
+It gives a complete working point. Where a sweep searches one of its fields, the recipe's value is the first trial.
+"""
+
+
+def search_nothing(_fields: Fields) -> Space:
+    """The empty search space: every cell runs its recipe as it stands, on the confirm seeds alone."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of a question: what replaces the sweep's own values when it is run at this size."""
+
+    fixed: Fields = field(default_factory=dict)
+    compare: Mapping[str, Sequence[Any] | Mapping[str, Recipe]] = field(default_factory=dict)
+    trials_per_cell: int | None = None
+    confirm_seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A question. The grid of `compare` is run in full; each cell has a search of its own, then is confirmed.
+
+    Attributes:
+        compare: field name to the values compared. `recipe` takes a mapping from recipe name to recipe.
+        search: from all fields of a cell (compared, fixed and the recipe's) to what is searched there.
+        fixed: values that every trial shares; a recipe wins over them.
+        trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
+        confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline.
+        scales: the sizes at which the question can be asked; `quick` is the default.
+    """
+
+    compare: Mapping[str, Sequence[Any] | Mapping[str, Recipe]]
+    scales: Mapping[str, Scale]
+    search: Callable[[Fields], Space] = search_nothing
+    fixed: Fields = field(default_factory=dict)
+    trials_per_cell: int = 8
+    confirm_seeds: int = 3

@@ -1,0 +1,262 @@
+"""From a sweep and the command line to a plan: cells, their fields and spaces, trials and cost. Starts nothing."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+
+from search_spaces.sweep import Fields, Recipe, Scale, Sweep
+from study.config import TrialConfig, parse_config
+from study.datasets import DATASETS
+from study.sweeps import NamedSweep
+
+CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
+STEM_MACS, LAYER_MACS = 443_008, 2_359_296  # multiply-adds of one 32x32 image at width 16: stem and head, and a later conv
+UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One point of the scientific grid.
+
+    Attributes:
+        name: `depth=110,recipe=isometric`; stable, part of every trial_id.
+        compared: the compared names and this cell's values.
+        fixed: all fields that its trials share.
+        search: field name to Optuna distribution; empty where nothing is searched.
+        known: the recipe's own values of the searched fields: the first trial.
+        cost: relative cost of one trial (multiply-adds); only ratios mean something.
+    """
+
+    name: str
+    compared: dict[str, Any]
+    fixed: dict[str, Any]
+    search: dict[str, BaseDistribution]
+    known: dict[str, Any]
+    cost: float
+
+    def config(self, searched: Fields, seed: int) -> TrialConfig:
+        """The validated config of one trial."""
+        return parse_config({**self.fixed, **searched, "seed": seed}, where=f"cell {self.name}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be done: the cells and how much of each."""
+
+    run: str
+    sweep: str
+    question: str
+    scale: str
+    seed: int
+    cells: tuple[PlannedCell, ...]
+    trials_per_cell: int
+    confirm_seeds: int
+
+    @property
+    def trial_count(self) -> int:
+        """Training runs in all: search trials (where something is searched) and confirmations."""
+        return sum(self.trials_of(cell) + self.confirm_seeds for cell in self.cells)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that the run needs, each once."""
+        return tuple(dict.fromkeys(cell.fixed["dataset"] for cell in self.cells))
+
+    def trials_of(self, cell: PlannedCell) -> int:
+        """Search trials of a cell: none where nothing is searched."""
+        return self.trials_per_cell if cell.search else 0
+
+    def search_seed(self, number: int) -> int:
+        """Seed of search trial `number`: the same in every cell, so that cells are compared on equal draws."""
+        return self.seed + number
+
+    def confirm_seed(self, number: int) -> int:
+        """Seed of confirmation `number`: the same in every cell."""
+        return self.seed + CONFIRM_SEED_OFFSET + number
+
+    def declaration(self) -> dict[str, Any]:
+        """What makes two runs the same run; JSON values only. Trials, confirm seeds and workers are not part of it."""
+        cells = {cell.name: _declare(cell) for cell in self.cells}
+        declared = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "cells": cells}
+        return dict(json.loads(json.dumps(declared)))
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes: `--set`, `--trials`, `--seed` and the run's name."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    trials_per_cell: int | None = None
+    run: str | None = None
+    seed: int = 0
+
+
+def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides | None = None) -> Plan:
+    """Lay out a run, every cell's config and search bounds validated.
+
+    Raises:
+        ValueError: unknown scale, field, recipe or value; the message says which and what is allowed.
+    """
+    overrides = overrides or Overrides()
+    scale = _choose_scale(named.sweep, scale_name)
+    _refuse_unknown_fields(overrides.fields, named.sweep, scale)
+    compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
+    forced = _one_length({name: parse_value(text) for name, text in overrides.fields.items() if name not in compare})
+    points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
+    cells = tuple(_plan_cell(named.sweep, scale, point, forced) for point in points)
+    return Plan(
+        run=overrides.run or f"{named.name}-{scale_name}",
+        sweep=named.name,
+        question=named.question,
+        scale=scale_name,
+        seed=overrides.seed,
+        cells=cells,
+        trials_per_cell=_first_given(overrides.trials_per_cell, scale.trials_per_cell, named.sweep.trials_per_cell),
+        confirm_seeds=_first_given(scale.confirm_seeds, named.sweep.confirm_seeds),
+    )
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line: JSON where it is JSON (numbers, true, null, lists), a list at commas, else text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return [parse_value(part) for part in text.split(",")] if "," in text else text
+
+
+def check_names(plan: Plan) -> None:
+    """Check the names that live in the tables of models (imports torch).
+
+    Raises:
+        ValueError: with the field, the name and the known names.
+    """
+    from models.initializers import INITIALIZERS
+    from models.networks import ACTIVATIONS
+    from models.regularizers import REGULARIZERS
+    from models.schedules import SCHEDULES
+
+    tables: dict[str, Iterable[str]] = {
+        "initializer": INITIALIZERS,
+        "activation": ACTIVATIONS,
+        "regularizer": REGULARIZERS,
+        "regularizer_schedule": SCHEDULES,
+        "modulation_schedule": SCHEDULES,
+    }
+    for cell in plan.cells:
+        for name, table in tables.items():
+            for value in _values_of(cell, name):
+                _refuse_unknown(name, value, table, where=f"cell {cell.name}: ")
+
+
+def _values_of(cell: PlannedCell, name: str) -> Sequence[Any]:
+    """Every value that the field can take in this cell."""
+    distribution = cell.search.get(name)
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    return [getattr(cell.config(cell.known, seed=0), name)]
+
+
+def _choose_scale(sweep: Sweep, name: str) -> Scale:
+    _refuse_unknown("scale", name, sweep.scales)
+    return sweep.scales[name]
+
+
+def _refuse_unknown(what: str, name: str, known: Iterable[str], where: str = "") -> None:
+    if name not in known:
+        raise ValueError(f"{where}unknown {what} {name!r}: known are {', '.join(known)}")
+
+
+def _one_length(forced: dict[str, Any]) -> dict[str, Any]:
+    """Setting epochs unsets the steps that a scale declares, and the other way round."""
+    other = {"epochs": "steps", "steps": "epochs"}
+    return {other[name]: None for name in forced if name in other} | forced
+
+
+def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> None:
+    known = {**TrialConfig.model_fields, **sweep.compare, **scale.compare}
+    for name in names:
+        _refuse_unknown("field", name, known)
+        if name in UNSETTABLE:
+            raise ValueError(f"field {name!r} cannot be set: {UNSETTABLE[name]}")
+
+
+def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The grid's axes. A recipe stays a (name, recipe) pair; an override replaces an axis' values."""
+    axes = {}
+    for name, values in declared.items():
+        chosen = list(values)
+        if name in overrides:
+            given = parse_value(overrides[name])
+            chosen = given if isinstance(given, list) else [given]
+        axes[name] = [_recipe_pair(values, choice) for choice in chosen] if name == "recipe" else chosen
+        if not chosen or len({json.dumps(choice) for choice in chosen}) < len(chosen):
+            raise ValueError(f"{name} = {chosen}: give at least one value, and none of them twice")
+    return axes
+
+
+def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]:
+    _refuse_unknown("recipe", name, recipes)
+    return name, recipes[name]
+
+
+def _plan_cell(sweep: Sweep, scale: Scale, point: dict[str, Any], forced: Fields) -> PlannedCell:
+    """Fields by rank, low to high: fixed, scale, recipe, compared, --set; then the search takes its own out."""
+    point = dict(point)
+    recipe_name, recipe = point.pop("recipe", (None, lambda _fields: {}))
+    compared = point if recipe_name is None else {**point, "recipe": recipe_name}
+    name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
+    base = {**_defaults(), **sweep.fixed, **scale.fixed, **point, **forced}
+    parse_config({"depth": base["depth"], "epochs": 1}, where=f"cell {name}")  # a recipe may compute with depth
+    fields = {**base, **recipe(base), **point, **forced}
+    space = {key: value for key, value in sweep.search(fields).items() if key not in {**point, **forced}}
+    cell = PlannedCell(
+        name=name,
+        compared=compared,
+        fixed={key: value for key, value in fields.items() if key not in space},
+        search=dict(space),
+        known={key: fields[key] for key in space},
+        cost=_relative_cost(parse_config(fields, where=f"cell {name}")),
+    )
+    _check_space(cell)
+    return cell
+
+
+def _defaults() -> dict[str, Any]:
+    return {name: info.default for name, info in TrialConfig.model_fields.items() if name != "seed"}
+
+
+def _check_space(cell: PlannedCell) -> None:
+    """The known point lies in the space, and the space's bounds in the fields' ranges."""
+    for name, distribution in cell.search.items():
+        if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
+            raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
+        for value in _extremes(distribution):
+            cell.config({**cell.known, name: value}, seed=0)
+
+
+def _extremes(distribution: Any) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    return (distribution.low, distribution.high)
+
+
+def _relative_cost(config: TrialConfig) -> float:
+    """Multiply-adds of one trial, forward; see STEM_MACS."""
+    if config.dataset not in DATASETS:
+        raise ValueError(f"unknown dataset {config.dataset!r}: known are {', '.join(DATASETS)}")
+    dataset = DATASETS[config.dataset]
+    per_image = (STEM_MACS + (config.depth - 3) * LAYER_MACS) * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
+    return per_image * config.batch_size * config.total_steps(dataset.train_images)
+
+
+def _declare(cell: PlannedCell) -> dict[str, Any]:
+    search = {name: json.loads(distribution_to_json(distribution)) for name, distribution in cell.search.items()}
+    return {"fixed": cell.fixed, "search": search, "known": cell.known}
+
+
+def _first_given(*values: int | None) -> int:
+    return next(value for value in values if value is not None)

@@ -1,0 +1,190 @@
+"""The result tables: schemas, writing that survives a crash, reading. Knows nothing of Ray or torch.
+
+Three tables a run, each a folder of Parquet parts under one explicit schema. A part is rewritten as a whole while it fills,
+so a reader never meets half a file nor a row twice. A trial's epochs and layers are written before its row of `trials`, which
+is the commit mark: rows without it belong to an attempt that broke off, and are dropped when the run is opened again.
+"""
+
+import json
+import types
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from study.config import TrialConfig
+from study.storage import RESULTS, Storage
+
+SCHEMA_VERSION = 1
+TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
+DAMAGED_PREFIX = ".damaged-"
+
+Row = Mapping[str, Any]
+_ARROW_TYPES: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """The column type of a TrialConfig field."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return pa.string()
+    if origin is tuple:
+        return pa.list_(_arrow_type(arguments[0]))
+    if origin in {Union, types.UnionType}:
+        return _arrow_type(next(argument for argument in arguments if argument is not type(None)))
+    if hasattr(annotation, "__metadata__"):  # Annotated[float, Field(...)]
+        return _arrow_type(arguments[0])
+    return _ARROW_TYPES[annotation]
+
+
+def _schema(**columns: Any) -> pa.Schema:
+    return pa.schema([(name, _ARROW_TYPES.get(kind, kind)) for name, kind in columns.items()])
+
+
+def _config_columns() -> dict[str, pa.DataType]:
+    return {name: _arrow_type(info.annotation) for name, info in TrialConfig.model_fields.items()}
+
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "trials": _schema(
+        **dict.fromkeys(("run", "sweep", "cell", "phase", "trial_id", "status", "error"), str),
+        attempts=int,
+        recipe=str,
+        **_config_columns(),
+        **dict.fromkeys(("val_accuracy", "best_val_accuracy", "test_accuracy", "train_loss", "val_loss"), float),
+        **dict.fromkeys(("epochs_completed", "steps_completed", "parameters", "num_classes"), int),
+        **dict.fromkeys(("train_seconds", "images_per_second"), float),
+        peak_memory_bytes=int,
+        **dict.fromkeys(("device", "host"), str),
+        **dict.fromkeys(("started_at", "finished_at"), _TIME),
+        **dict.fromkeys(("config_hash", "commit"), str),
+    ),
+    "epochs": _schema(
+        trial_id=str,
+        epoch=int,
+        **dict.fromkeys(("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"), float),
+        **dict.fromkeys(("orthonormality_defect", "modulated_fraction", "error_norm_ratio", "seconds"), float),
+    ),
+    "layers": _schema(
+        trial_id=str,
+        **dict.fromkeys(("epoch", "layer", "stage"), int),
+        **dict.fromkeys(("error_norm", "modulation_factor", "gram_defect"), float),
+        **dict.fromkeys(("singular_value_min", "singular_value_max", "singular_value_mean"), float),
+        **dict.fromkeys(("weight_norm", "dead_fraction"), float),
+    ),
+}
+
+
+def to_arrow(name: str, rows: Iterable[Row]) -> pa.Table:
+    """Rows under the table's schema; a missing column is null.
+
+    Raises:
+        ValueError: a row has a column that the schema lacks.
+    """
+    rows, schema = list(rows), SCHEMAS[name]
+    strange = sorted({column for row in rows for column in row} - set(schema.names))
+    if strange:
+        raise ValueError(f"table {name} has no column {', '.join(strange)}; it has {', '.join(schema.names)}")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+class TableWriter:
+    """Appends to one table; holds the part that is filling and rewrites it with each append."""
+
+    def __init__(self, storage: Storage, name: str, provenance: Mapping[str, str]) -> None:
+        self._storage, self._name = storage, name
+        self._metadata = {"schema_version": str(SCHEMA_VERSION), "table": name, **provenance}
+        parts = storage.names(name)
+        self._number = len(parts)
+        self._part = SCHEMAS[name].empty_table()
+        self._trials_in_part = 0
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add the rows of one trial; on disk when this returns."""
+        if self._trials_in_part == TRIALS_PER_PART:
+            self._number, self._trials_in_part, self._part = self._number + 1, 0, self._part.slice(0, 0)
+        self._part = pa.concat_tables([self._part, to_arrow(self._name, rows)])
+        self._trials_in_part += 1
+        _write_part(self._storage, self._part_name(), self._part.replace_schema_metadata(self._metadata))
+
+    def _part_name(self) -> str:
+        return f"{self._name}/part-{self._number:05}.parquet"
+
+
+def _write_part(storage: Storage, name: str, table: pa.Table) -> None:
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    storage.write(name, buffer.getvalue())
+
+
+def read_table(run: str | Path, name: str) -> pd.DataFrame:
+    """One table of a run as a DataFrame; empty, with its columns, when nothing is finished yet.
+
+    Args:
+        run: the name of a run under results/, a path, or a URI.
+        name: `trials`, `epochs` or `layers`.
+
+    Raises:
+        ValueError: no such table or no such run.
+    """
+    if name not in SCHEMAS:
+        raise ValueError(f"unknown table {name!r}: known are {', '.join(SCHEMAS)}")
+    return read_arrow(locate_run(run), name).to_pandas()
+
+
+def locate_run(run: str | Path) -> Storage:
+    """The storage of a run given as a name under results/, a path or a URI; ValueError when there is none."""
+    for location in (run, f"{RESULTS}/{run}", f"{RESULTS}/reference/{run}"):
+        storage = Storage.at(location)
+        if storage.exists("run.json"):
+            return storage
+    raise ValueError(f"no run {run}: neither a folder with a run.json nor a name under {RESULTS}/")
+
+
+def read_arrow(storage: Storage, name: str) -> pa.Table:
+    """All parts of a table, concatenated."""
+    parts = [pq.read_table(BytesIO(storage.read(f"{name}/{part}"))) for part in storage.names(name)]
+    empty = SCHEMAS[name].empty_table()
+    return pa.concat_tables([empty, *(part.replace_schema_metadata() for part in parts)], promote_options="default")
+
+
+def recover(storage: Storage, warn: Callable[[str], None]) -> None:
+    """Make the tables consistent after a crash: set unreadable parts aside and drop rows of uncommitted trials."""
+    for name in SCHEMAS:
+        for part in storage.names(name):
+            _set_aside_if_damaged(storage, name, part, warn)
+    committed = read_arrow(storage, "trials")["trial_id"].combine_chunks()
+    for name in ("epochs", "layers"):
+        for part in storage.names(name):
+            _drop_uncommitted(storage, f"{name}/{part}", committed)
+
+
+def _set_aside_if_damaged(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
+    try:
+        pq.read_table(BytesIO(storage.read(f"{name}/{part}")))
+    except pa.ArrowInvalid:
+        storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
+        warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
+
+
+def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array) -> None:
+    table = pq.read_table(BytesIO(storage.read(name)))
+    kept = table.filter(pc.is_in(table["trial_id"], value_set=committed))
+    if kept.num_rows < table.num_rows:
+        _write_part(storage, name, kept)
+
+
+def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    storage.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(storage: Storage, name: str) -> dict[str, Any]:
+    """Read a JSON file; FileNotFoundError when there is none."""
+    return dict(json.loads(storage.read(name)))
