@@ -1,0 +1,69 @@
+"""The linear baseline: what logistic regression on the raw pixels reaches on the same splits.
+
+A net that does not beat it has not shown that its depth is used. Deterministic, on one thread; never imports torch.
+"""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from study.dataset_readers import stratified_split
+from study.datasets import ImageData, ImageSplit
+
+INVERSE_REGULARIZATIONS = (0.01, 0.1, 1.0, 10.0)  # scikit-learn's C; on digits and Fashion-MNIST flat from 0.1 on
+MAX_ITERATIONS = 100  # of L-BFGS; twice as many do not raise Fashion-MNIST's best validation accuracy, 0.850
+FIT_PIXELS = 45_000_000  # bounds the time: all of digits and Fashion-MNIST, a stratified 14,648 images of a colour set
+
+
+def linear_baseline(data: ImageData) -> dict[str, float]:
+    """Accuracies of multinomial logistic regression on pixels in [0, 1], its C chosen on validation.
+
+    Fitted on the train images, or on a stratified part of them where they hold more than FIT_PIXELS values;
+    L-BFGS, at most MAX_ITERATIONS. Ties go to the stronger regularisation.
+
+    Returns:
+        validation_accuracy and test_accuracy, fractions; inverse_regularization, the chosen C; train_images, the
+        number of images that it was fitted on.
+    """
+    part = _affordable(data.train)
+    pixels = _pixels(part)
+    with threadpool_limits(limits=1):  # beside busy cores more threads are slower, and their number changes the sums
+        models = [_fitted(pixels, part.labels, inverse) for inverse in INVERSE_REGULARIZATIONS]
+        scores = [_accuracy(model, data.validation) for model in models]
+        best = int(np.argmax(scores))
+        return {
+            "validation_accuracy": scores[best],
+            "test_accuracy": _accuracy(models[best], data.test),
+            "inverse_regularization": INVERSE_REGULARIZATIONS[best],
+            "train_images": len(part.labels),
+        }
+
+
+def _affordable(train: ImageSplit) -> ImageSplit:
+    affordable = FIT_PIXELS // train.images[0].size
+    if len(train.labels) <= affordable:
+        return train
+    _, rows = stratified_split(train.labels, affordable)
+    return train.take(rows)
+
+
+def _pixels(split: ImageSplit) -> NDArray[np.float32]:
+    """(N, C*H*W) in [0, 1]; float32 halves time and memory."""
+    return split.images.reshape(len(split.images), -1).astype(np.float32) / np.float32(255)
+
+
+def _fitted(
+    pixels: NDArray[np.float32], labels: NDArray[np.int64], inverse_regularization: float
+) -> LogisticRegression:
+    model = LogisticRegression(C=inverse_regularization, max_iter=MAX_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the bound on iterations is meant
+        return model.fit(pixels, labels)
+
+
+def _accuracy(model: LogisticRegression, split: ImageSplit) -> float:
+    return float(model.score(_pixels(split), split.labels))

@@ -1,0 +1,233 @@
+"""Where the archives of the data sets lie, how they are read and how they are fetched.
+
+A source reads official train and test sets as they are published; it takes no validation set out and normalises
+nothing. Looking whether files are here imports neither torch nor scikit-learn: both are imported where a set is
+really read. Nothing is read from the network but by `fetch`.
+"""
+
+import gzip
+import math
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLIT_SEED = 1703  # of the paper's number, arXiv 1703.01827; another seed is another study, so it is no option
+DIGITS_TEST_IMAGES = 270  # 15 % of 1,797: digits has no official test set
+DIGITS_TOP_GREY = 16  # digits counts the dark dots of a 4 x 4 block
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+FASHION_MNIST_FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
+IDX_BYTES_MAGIC = b"\x00\x00\x08"  # an idx file of unsigned bytes; the fourth byte is the number of axes
+
+
+class DamagedFile(ValueError):  # noqa: N818  (says what is there, as MissingDataset does)
+    """A file of an archive is not what its format or checksum says."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}")
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """Images, uint8 (N, C, H, W), and their labels, int64 (N,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64]) -> "ImageSplit":
+        """The images and labels at `rows`, copied."""
+        return ImageSplit(np.ascontiguousarray(self.images[rows]), self.labels[rows])
+
+
+class Archive(NamedTuple):
+    """A data set as published."""
+
+    train: ImageSplit
+    test: ImageSplit
+
+
+class Source(Protocol):
+    """One archive on disk. `data_dir` is absolute."""
+
+    def files(self, data_dir: Path) -> tuple[Path, ...]:
+        """Files that `read` needs; none where the set comes with an installed package."""
+
+    def read(self, data_dir: Path) -> Archive:
+        """Read the whole set. Raises DamagedFile."""
+
+    def fetch(self, data_dir: Path) -> None:
+        """Bring the files that are missing or damaged. Raises OSError or RuntimeError where that fails."""
+
+
+def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows kept and rows taken, ascending, disjoint and complete; every class gives its share, to within one image.
+
+    A row's key is its place in a shuffled line-up of its class, as a fraction; the lowest `taken` keys are taken. The
+    outcome hangs on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all versions.
+    """
+    shuffled = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)[labels[by_class]]
+    first_of_class = np.searchsorted(labels[by_class], labels[by_class])
+    keys = (np.arange(len(labels)) - first_of_class + 0.5) / counts
+    order = by_class[np.argsort(keys, kind="stable")]
+    return np.sort(order[taken:]), np.sort(order[:taken])
+
+
+class Digits:
+    """The 1,797 digits of 8 x 8 that scikit-learn carries (UCI optdigits); the test set is a stratified 270 of them."""
+
+    def files(self, data_dir: Path) -> tuple[Path, ...]:
+        """None: embedded."""
+        return ()
+
+    def read(self, data_dir: Path) -> Archive:
+        """Grey levels 0..16 become 0..255."""
+        from sklearn.datasets import load_digits  # noqa: PLC0415
+
+        digits = load_digits()
+        grey = np.rint(digits.images * (255 / DIGITS_TOP_GREY)).astype(np.uint8)
+        everything = ImageSplit(grey[:, np.newaxis], digits.target.astype(np.int64))
+        kept, taken = stratified_split(everything.labels, DIGITS_TEST_IMAGES)
+        return Archive(everything.take(kept), everything.take(taken))
+
+    def fetch(self, data_dir: Path) -> None:
+        """Nothing to do."""
+
+
+class FashionMnist:
+    """Four idx files: Debian's where its package is installed, else those that torchvision unpacks under data_dir."""
+
+    def files(self, data_dir: Path) -> tuple[Path, ...]:
+        """Train images and labels, then test images and labels."""
+        packaged = tuple(DEBIAN_FASHION_MNIST / f"{name}.gz" for name in FASHION_MNIST_FILES)
+        if all(path.is_file() for path in packaged):
+            return packaged
+        return tuple(data_dir / "FashionMNIST" / "raw" / name for name in FASHION_MNIST_FILES)
+
+    def read(self, data_dir: Path) -> Archive:
+        """Read without torchvision: it knows the unpacked files only."""
+        train_images, train_labels, test_images, test_labels = self.files(data_dir)
+        return Archive(_read_idx_pair(train_images, train_labels), _read_idx_pair(test_images, test_labels))
+
+    def fetch(self, data_dir: Path) -> None:
+        """Download and unpack, unless the files are here."""
+        if not all(path.is_file() for path in self.files(data_dir)):
+            from torchvision.datasets import FashionMNIST  # noqa: PLC0415
+
+            FashionMNIST(data_dir, download=True)
+
+
+def _read_idx_pair(images_path: Path, labels_path: Path) -> ImageSplit:
+    images, labels = _read_idx(images_path, axes=3), _read_idx(labels_path, axes=1)
+    if len(images) != len(labels):
+        raise DamagedFile(labels_path, f"{len(labels):,} labels for {len(images):,} images")
+    return ImageSplit(images[:, np.newaxis], labels.astype(np.int64))
+
+
+def _read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:
+    """An idx file of unsigned bytes, gzipped or not: magic, one big-endian uint32 an axis, then the values."""
+    content = _read_bytes(path)
+    header = 4 + 4 * axes
+    if content[:4] != IDX_BYTES_MAGIC + bytes([axes]) or len(content) < header:
+        raise DamagedFile(path, f"it does not begin like an idx file of bytes with {axes} axes")
+    shape = struct.unpack(f">{axes}I", content[4:header])
+    if len(content) - header != math.prod(shape):
+        raise DamagedFile(path, f"{len(content) - header:,} bytes of values for the shape {shape}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()  # the buffer itself is read-only
+
+
+def _read_bytes(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DamagedFile(path, str(error)) from error
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """CIFAR-10 or CIFAR-100 in its Python form, read by torchvision's class of that name.
+
+    The batches are pickles: torchvision unpickles them only after it has compared their MD5 with the published one.
+    """
+
+    class_name: str
+    folder: str
+    file_names: tuple[str, ...]
+
+    def files(self, data_dir: Path) -> tuple[Path, ...]:
+        """Batches and the names of the classes."""
+        return tuple(data_dir / self.folder / name for name in self.file_names)
+
+    def read(self, data_dir: Path) -> Archive:
+        """Both parts, channels first."""
+        reader = self._reader()
+        listed = [*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])]
+        for name, checksum in listed:
+            _check_md5(data_dir / self.folder / name, checksum)
+        train, test = (_cifar_part(reader, data_dir, train=train) for train in (True, False))
+        return Archive(train, test)
+
+    def fetch(self, data_dir: Path) -> None:
+        """Download and unpack what is missing or has another MD5."""
+        self._reader()(data_dir, download=True)
+
+    def _reader(self) -> Any:
+        from torchvision import datasets  # noqa: PLC0415
+
+        return getattr(datasets, self.class_name)
+
+
+def _cifar_part(reader: Any, data_dir: Path, *, train: bool) -> ImageSplit:
+    with warnings.catch_warnings():
+        # The published pickles were written by Python 2 and say align=0, which NumPy 2.4 wants as False.
+        warnings.filterwarnings("ignore", r"dtype\(\): align should be passed", np.exceptions.VisibleDeprecationWarning)
+        part = reader(data_dir, train=train)
+    return ImageSplit(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets, dtype=np.int64))
+
+
+class Svhn:
+    """Street View House Numbers, cropped, in MATLAB's form, read by torchvision; the extra set is left out."""
+
+    def files(self, data_dir: Path) -> tuple[Path, ...]:
+        """Train and test."""
+        return data_dir / "train_32x32.mat", data_dir / "test_32x32.mat"
+
+    def read(self, data_dir: Path) -> Archive:
+        """Both parts; torchvision maps the label 10 to the digit 0."""
+        from torchvision.datasets import SVHN  # noqa: PLC0415
+
+        for part in ("train", "test"):
+            _, name, checksum = SVHN.split_list[part]
+            _check_md5(data_dir / name, checksum)
+        train, test = (SVHN(data_dir, split=part) for part in ("train", "test"))
+        return Archive(_svhn_part(train), _svhn_part(test))
+
+    def fetch(self, data_dir: Path) -> None:
+        """Download what is missing or has another MD5."""
+        from torchvision.datasets import SVHN  # noqa: PLC0415
+
+        for part in ("train", "test"):
+            SVHN(data_dir, split=part, download=True)
+
+
+def _svhn_part(part: Any) -> ImageSplit:
+    return ImageSplit(np.ascontiguousarray(part.data), part.labels)
+
+
+def _check_md5(path: Path, checksum: str) -> None:
+    """The readers of torchvision check too, but do not say which file is wrong."""
+    from torchvision.datasets.utils import check_integrity  # noqa: PLC0415
+
+    if not check_integrity(path, checksum):
+        raise DamagedFile(path, f"its MD5 is not {checksum}")

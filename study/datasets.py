@@ -1,0 +1,258 @@
+"""The data sets of the study: which there are, whether they are here, and how they come as arrays.
+
+`python -m study.datasets` lists them and `python -m study.datasets fetch NAME` brings one (`study.dataset_commands`).
+A set is held whole as uint8; augmenting and normalising are the trainer's. Never imports Ray, never uses the network.
+"""
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from study.dataset_readers import (
+    Archive,
+    Cifar,
+    DamagedFile,
+    Digits,
+    FashionMnist,
+    ImageSplit,
+    Source,
+    Svhn,
+    stratified_split,
+)
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "ImageData",
+    "ImageSplit",
+    "MissingDataset",
+    "find_dataset",
+    "load_dataset",
+    "missing_message",
+    "resolve_data_dir",
+]
+
+DATA_DIR_VARIABLE = "STUDY_DATA_DIR"
+OFFICIAL_VALIDATION_IMAGES = 5_000  # out of the official train set, as He et al. (2016) do on CIFAR-10: 45k/5k
+DEFAULT_DATA_DIR = "data"  # of the working directory; git ignores it
+
+
+class MissingDataset(ValueError):  # noqa: N818  (a state that callers ask about, not a fault)
+    """The set is not on this machine; the message is one line that says how it comes here."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """One set, split. `mean` and `std` are per channel, of pixels in [0, 1], from `train` alone."""
+
+    name: str
+    num_classes: int
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror_keeps_class: bool
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a set before it is read. Counts are those after the split, `size` is that of the download."""
+
+    title: str
+    licence: str
+    size: str
+    num_classes: int
+    channels: int
+    image_size: int
+    train_images: int
+    validation_images: int
+    test_images: int
+    mirror_keeps_class: bool
+    source: Source
+    other_way: str = ""
+
+    def is_here(self, data_dir: Path | None = None) -> bool:
+        """True where every file lies in its place; a look at names only, nothing is read."""
+        return all(os.path.isfile(path) for path in self.source.files(resolve_data_dir(data_dir)))
+
+    def place(self, data_dir: Path | None = None) -> str:
+        """The folder of its files, or `embedded`."""
+        files = self.source.files(resolve_data_dir(data_dir))
+        return str(files[0].parent) if files else "embedded"
+
+
+DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(
+        title="UCI, in scikit-learn",
+        licence="CC BY 4.0",
+        size="embedded",
+        num_classes=10,
+        channels=1,
+        image_size=8,
+        train_images=1_257,
+        validation_images=270,
+        test_images=270,
+        mirror_keeps_class=False,
+        source=Digits(),
+    ),
+    "fashion_mnist": Dataset(
+        title="clothes (Zalando)",
+        licence="MIT",
+        size="31 MB",
+        num_classes=10,
+        channels=1,
+        image_size=28,
+        train_images=55_000,
+        validation_images=OFFICIAL_VALIDATION_IMAGES,
+        test_images=10_000,
+        mirror_keeps_class=True,
+        source=FashionMnist(),
+        other_way="on Debian: apt-get install dataset-fashion-mnist",
+    ),
+    "cifar10": Dataset(
+        title="tiny photographs",
+        licence="none stated",
+        size="170 MB",
+        num_classes=10,
+        channels=3,
+        image_size=32,
+        train_images=45_000,
+        validation_images=OFFICIAL_VALIDATION_IMAGES,
+        test_images=10_000,
+        mirror_keeps_class=True,
+        source=Cifar(
+            "CIFAR10",
+            "cifar-10-batches-py",
+            (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
+        ),
+    ),
+    "cifar100": Dataset(
+        title="tiny photographs",
+        licence="none stated",
+        size="169 MB",
+        num_classes=100,
+        channels=3,
+        image_size=32,
+        train_images=45_000,
+        validation_images=OFFICIAL_VALIDATION_IMAGES,
+        test_images=10_000,
+        mirror_keeps_class=True,
+        source=Cifar("CIFAR100", "cifar-100-python", ("train", "test", "meta")),
+    ),
+    "svhn": Dataset(
+        title="house numbers",
+        licence="non-commercial",
+        size="246 MB",
+        num_classes=10,
+        channels=3,
+        image_size=32,
+        train_images=68_257,
+        validation_images=OFFICIAL_VALIDATION_IMAGES,
+        test_images=26_032,
+        mirror_keeps_class=False,
+        source=Svhn(),
+    ),
+}
+
+
+def resolve_data_dir(data_dir: Path | None = None) -> Path:
+    """The absolute folder of the archives: `data_dir`, else $STUDY_DATA_DIR, else ./data."""
+    return Path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR).expanduser().resolve()
+
+
+def find_dataset(name: str) -> Dataset:
+    """The entry of `name`; a ValueError lists the known names."""
+    if name not in DATASETS:
+        raise ValueError(f"dataset = {name!r}: no such data set; known are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def missing_message(name: str, data_dir: Path | None = None) -> str | None:
+    """One line that says how `name` comes here, or None where it is here. Cheap: to be asked before a run starts."""
+    dataset = find_dataset(name)
+    if dataset.is_here(data_dir):
+        return None
+    other_way = f" ({dataset.other_way})" if dataset.other_way else ""
+    return f"dataset = {name!r} is not in {dataset.place(data_dir)}: run {_fetch_command(name, data_dir)}{other_way}"
+
+
+def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
+    """Read one set and split it.
+
+    Test is the official test set and is never touched by the search. Validation is taken out of the official train set,
+    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way).
+
+    Args:
+        name: A key of DATASETS.
+        data_dir: Folder of the archives, see `resolve_data_dir`.
+
+    Raises:
+        MissingDataset: The set is not here; the message says how to get it.
+        ValueError: The name is unknown, or a file is damaged or unreadable; the message names it.
+    """
+    message = missing_message(name, data_dir)
+    if message is not None:
+        raise MissingDataset(message)
+    dataset = find_dataset(name)
+    try:
+        archive = dataset.source.read(resolve_data_dir(data_dir))
+        _check_archive(dataset, archive, dataset.place(data_dir))
+    except DamagedFile as error:
+        advice = f"delete it and run {_fetch_command(name, data_dir)}"
+        raise ValueError(f"dataset = {name!r}: {error}; {advice}") from error
+    except OSError as error:
+        raise ValueError(f"dataset = {name!r} cannot be read: {error}") from error
+    return _split(name, dataset, archive)
+
+
+def _fetch_command(name: str, data_dir: Path | None) -> str:
+    folder = f" --data-dir {shlex.quote(str(resolve_data_dir(data_dir)))}" if data_dir else ""
+    return f"`python -m study.datasets fetch {name}{folder}`"
+
+
+def _check_archive(dataset: Dataset, archive: Archive, place: str) -> None:
+    """The table's numbers are used to plan runs, so what was read must agree with them."""
+    counts = (dataset.train_images + dataset.validation_images, dataset.test_images)
+    for part, split, count in zip(("train", "test"), archive, counts, strict=True):
+        shape = (count, dataset.channels, dataset.image_size, dataset.image_size)
+        if split.images.shape != shape:
+            raise DamagedFile(Path(place), f"its {part} images have the shape {split.images.shape}, not {shape}")
+        if not np.all((split.labels >= 0) & (split.labels < dataset.num_classes)):
+            raise DamagedFile(Path(place), f"a {part} label lies outside 0..{dataset.num_classes - 1}")
+
+
+def _split(name: str, dataset: Dataset, archive: Archive) -> ImageData:
+    train_rows, validation_rows = stratified_split(archive.train.labels, dataset.validation_images)
+    train = archive.train.take(train_rows)
+    mean, std = _channel_moments(train)
+    return ImageData(
+        name=name,
+        num_classes=dataset.num_classes,
+        train=train,
+        validation=archive.train.take(validation_rows),
+        test=archive.test,
+        mean=mean,
+        std=std,
+        mirror_keeps_class=dataset.mirror_keeps_class,
+    )
+
+
+def _channel_moments(split: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, of pixels in [0, 1]; the sums are of integers and so exact."""
+    over = (0, 2, 3)
+    count = split.labels.size * split.images.shape[2] * split.images.shape[3]
+    mean = split.images.sum(axis=over, dtype=np.int64) / count
+    square = np.square(split.images, dtype=np.uint16).sum(axis=over, dtype=np.int64) / count
+    std = np.sqrt(square - mean**2)
+    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
+
+
+if __name__ == "__main__":
+    from study.dataset_commands import main
+
+    sys.exit(main())
