@@ -1,7 +1,7 @@
 """How deep can a plain CNN be trained, and under which recipe?
 
-Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and the
-best point of each cell is trained again on fresh seeds. Finding: see results/README.md.
+Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and
+the best point of each cell is trained again on fresh seeds. Finding: see results/README.md.
 """
 
 from search_spaces.recipes import RECIPES

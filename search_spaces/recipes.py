@@ -1,4 +1,4 @@
-"""Named ways to train that several sweeps compare. Each is one function from the cell's fields to the recipe's fields."""
+"""Named ways to train that several sweeps compare: each a function from the cell's fields to its own."""
 
 from search_spaces.sweep import Fields, Recipe
 
@@ -40,7 +40,7 @@ def isometric(fields: Fields) -> Fields:
         "initializer": "delta_orthogonal",
         "activation": "leaky_relu",
         "activation_slope": isometric_slope(depth),
-        "modulation_band": 1.0 + 2.0 / depth,
+        "modulation_band": min(1.1, round(1.0 + 2.0 / depth, 4)),
     }
 
 

@@ -15,7 +15,7 @@ from optuna.distributions import IntDistribution as Int
 
 __all__ = ["Choice", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
 
-Fields = Mapping[str, Any]
+Fields = dict[str, Any]
 """Values of trial fields by name; the names are those of `study.config.TrialConfig`."""
 
 Space = Mapping[str, BaseDistribution]

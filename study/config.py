@@ -14,6 +14,8 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 SHALLOWEST, DEEPEST = 8, 1202
 
+SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
+
 
 class TrialConfig(BaseModel):
     """One training run. Frozen, strict about names, types and ranges."""

@@ -14,7 +14,10 @@ from study.datasets import DATASETS
 from study.sweeps import NamedSweep
 
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
-STEM_MACS, LAYER_MACS = 443_008, 2_359_296  # multiply-adds of one 32x32 image at width 16: stem and head, and a later conv
+STEM_MACS, LAYER_MACS = (
+    443_008,
+    2_359_296,
+)  # multiply-adds of one 32x32 image at width 16: stem and head, and a later conv
 UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
 
 
@@ -121,7 +124,7 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
 
 
 def parse_value(text: str) -> Any:
-    """A value from the command line: JSON where it is JSON (numbers, true, null, lists), a list at commas, else text."""
+    """A value from the command line: JSON where it is JSON (numbers, true, null), a list at commas, else text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -249,7 +252,9 @@ def _relative_cost(config: TrialConfig) -> float:
     if config.dataset not in DATASETS:
         raise ValueError(f"unknown dataset {config.dataset!r}: known are {', '.join(DATASETS)}")
     dataset = DATASETS[config.dataset]
-    per_image = (STEM_MACS + (config.depth - 3) * LAYER_MACS) * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
+    per_image = (
+        (STEM_MACS + (config.depth - 3) * LAYER_MACS) * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
+    )
     return per_image * config.batch_size * config.total_steps(dataset.train_images)
 
 

@@ -1,8 +1,9 @@
 """The result tables: schemas, writing that survives a crash, reading. Knows nothing of Ray or torch.
 
-Three tables a run, each a folder of Parquet parts under one explicit schema. A part is rewritten as a whole while it fills,
-so a reader never meets half a file nor a row twice. A trial's epochs and layers are written before its row of `trials`, which
-is the commit mark: rows without it belong to an attempt that broke off, and are dropped when the run is opened again.
+Three tables a run, each a folder of Parquet parts under one explicit schema. A part is rewritten as a whole while it
+fills, so a reader never meets half a file nor a row twice. A trial's epochs and layers are written before its row of
+`trials`, which is the commit mark: rows without it belong to an attempt that broke off, and are dropped when the run is
+opened again.
 """
 
 import json
@@ -100,8 +101,7 @@ class TableWriter:
     def __init__(self, storage: Storage, name: str, provenance: Mapping[str, str]) -> None:
         self._storage, self._name = storage, name
         self._metadata = {"schema_version": str(SCHEMA_VERSION), "table": name, **provenance}
-        parts = storage.names(name)
-        self._number = len(parts)
+        self._number = 1 + max((int(part[5:10]) for part in storage.names(name)), default=-1)
         self._part = SCHEMAS[name].empty_table()
         self._trials_in_part = 0
 
@@ -135,7 +135,8 @@ def read_table(run: str | Path, name: str) -> pd.DataFrame:
     """
     if name not in SCHEMAS:
         raise ValueError(f"unknown table {name!r}: known are {', '.join(SCHEMAS)}")
-    return read_arrow(locate_run(run), name).to_pandas()
+    frame: pd.DataFrame = read_arrow(locate_run(run), name).to_pandas()
+    return frame
 
 
 def locate_run(run: str | Path) -> Storage:

@@ -1,4 +1,4 @@
-"""Where a run's files lie: a local folder or any URI that pyarrow's file systems open. Whole files, replaced atomically."""
+"""Where a run's files lie: a local folder or a URI that pyarrow opens. Whole files, replaced atomically."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -38,7 +38,9 @@ def load_sweep(name_or_file: str) -> NamedSweep:
         return _from_file(Path(name_or_file))
     names = [found.name for found in list_sweeps()]
     if name_or_file not in names:
-        raise ValueError(f"unknown sweep {name_or_file!r}: known are {', '.join(names)}, or give a file such as my_sweep.py")
+        raise ValueError(
+            f"unknown sweep {name_or_file!r}: known are {', '.join(names)}, or give a file such as my_sweep.py"
+        )
     return _shipped(name_or_file)
 
 
@@ -50,7 +52,8 @@ def _from_file(file: Path) -> NamedSweep:
     if not file.is_file():
         raise ValueError(f"no sweep file {file}: no such file")
     spec = importlib.util.spec_from_file_location(f"user_sweep_{file.stem}", file)
-    assert spec is not None and spec.loader is not None  # both exist for every path that ends in .py
+    assert spec is not None  # it exists for every path that ends in .py, and so does its loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -1,0 +1,76 @@
+"""A data set on the trial's device: whole as uint8, drawn, augmented and normalised in batches. No DataLoader."""
+
+from collections.abc import Iterator
+from zlib import crc32
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from study.datasets import ImageData, ImageSplit
+
+PAD_DIVISOR = 8  # pad-4 of a 32x32 image (He et al. 2016), in proportion for other sizes
+EVALUATION_BATCH = 512  # large enough that calls do not dominate, small enough for any device
+
+
+def stream(seed: int, purpose: str) -> torch.Generator:
+    """A random stream of its own for each purpose, so that changing one (say augmentation) leaves the others alone."""
+    return torch.Generator().manual_seed(crc32(f"{seed}:{purpose}".encode()))
+
+
+class Batches:
+    """Normalised batches of one data set on one device.
+
+    Args:
+        data: the arrays, uint8 (N, C, H, W).
+        device: where batches are made.
+        augment: whether training batches are padded, cropped and, where mirror images keep their class, flipped.
+        seed: of the order and augmentation streams.
+    """
+
+    def __init__(self, data: ImageData, device: torch.device, *, augment: bool, seed: int) -> None:
+        self._device, self._augment, self._flip = device, augment, data.mirror_keeps_class
+        self._order, self._augmentation = stream(seed, "order"), stream(seed, "augmentation")
+        scale = 255.0 * torch.tensor(data.std, device=device)
+        self._scale = (1.0 / scale).view(1, -1, 1, 1)
+        self._shift = (torch.tensor(data.mean, device=device) * 255.0 / scale).view(1, -1, 1, 1)
+        self._splits = {name: self._load(getattr(data, name)) for name in ("train", "validation", "test")}
+
+    def training(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch: every training image once, in a fresh order. Images (B, C, H, W) float32, labels (B,)."""
+        images, labels = self._splits["train"]
+        order = torch.randperm(len(labels), generator=self._order).to(self._device)
+        for chosen in order.split(batch_size):  # type: ignore[no-untyped-call]
+            batch = images[chosen]
+            yield self._normalize(self._crop_and_flip(batch) if self._augment else batch), labels[chosen]
+
+    def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """`validation` or `test` in order, never augmented."""
+        images, labels = self._splits[split]
+        for start in range(0, len(labels), EVALUATION_BATCH):
+            chosen = slice(start, start + EVALUATION_BATCH)
+            yield self._normalize(images[chosen]), labels[chosen]
+
+    def _load(self, split: ImageSplit) -> tuple[Tensor, Tensor]:
+        # A copy: arrays mapped from the object store are read-only, which torch does not support.
+        images = torch.tensor(split.images, device=self._device)
+        return images, torch.tensor(split.labels, device=self._device)
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        return (images * self._scale - self._shift).contiguous(memory_format=torch.channels_last)
+
+    def _crop_and_flip(self, images: Tensor) -> Tensor:
+        """Pad by size // 8, crop at a random place, mirror half of the images where that keeps their class."""
+        count, _, height, width = images.shape
+        pad = height // PAD_DIVISOR
+        padded = functional.pad(images, (pad, pad, pad, pad))
+        rows = self._draw(2 * pad + 1, count) + torch.arange(height, device=self._device)
+        columns = self._draw(2 * pad + 1, count) + torch.arange(width, device=self._device)
+        if self._flip:
+            columns = torch.where(self._draw(2, count).bool(), columns.flip(1), columns)
+        each = torch.arange(count, device=self._device)
+        return padded[each[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _draw(self, below: int, count: int) -> Tensor:
+        """Integers in [0, below), one an image, as a column (count, 1)."""
+        return torch.randint(below, (count, 1), generator=self._augmentation).to(self._device)

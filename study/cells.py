@@ -1,0 +1,211 @@
+"""One Optuna study a cell, and what each cell still has to run. Knows nothing of Ray.
+
+A cell first spends its search trials (the recipe's known point, then the sampler's), then trains its best point again
+on fresh seeds. The result tables are the only state: a start rebuilds every study from the rows.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from study.config import CONFIRM, SEARCH, TrialConfig
+from study.plan import Plan, PlannedCell
+
+WORST_SCORE = 0.0  # what a diverged trial is told as: accuracies are never below it
+RANDOM_TRIALS = 4  # trials of a cell before TPE's model takes over from random draws; spaces have two or three fields
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run to be done.
+
+    Attributes:
+        trial_id: stable: run, cell, phase, number.
+        number: k-th search trial, or k-th confirmation, of the cell.
+        config: the validated fields.
+    """
+
+    trial_id: str
+    cell: str
+    phase: str
+    number: int
+    compared: dict[str, Any]
+    config: TrialConfig
+
+    def ray_config(self) -> dict[str, Any]:
+        """What the trainable is given: every field, and which trial this is."""
+        return {**self.config.model_dump(), "trial_id": self.trial_id, "phase": self.phase}
+
+
+class CellStudy:
+    """What one cell has done and has to do."""
+
+    def __init__(self, plan: Plan, cell: PlannedCell, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._plan, self._cell = plan, cell
+        self._study = optuna.create_study(direction="maximize", sampler=_sampler(f"{plan.seed}:{cell.name}"))
+        self._asked: dict[str, optuna.Trial] = {}
+        self._running: set[str] = set()
+        self._done: dict[str, set[int]] = {SEARCH: set(), CONFIRM: set()}
+        for row in sorted(rows, key=lambda row: int(row["number"])):
+            self._restore(row)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run or still running."""
+        return not self._running and not self._missing(SEARCH) and (not self._missing(CONFIRM) or self._hopeless)
+
+    @property
+    def remaining_cost(self) -> float:
+        """Relative cost of what is not handed out yet."""
+        return self._cell.cost * (len(self._missing(SEARCH)) + len(self._missing(CONFIRM)))
+
+    def next_job(self) -> Job | None:
+        """The next run of this cell, or None while it must wait for a running one (or has none left)."""
+        searching = self._missing(SEARCH)
+        if searching:
+            return self._hand_out(SEARCH, searching[0])
+        confirming = self._missing(CONFIRM)
+        if confirming and not self._search_is_running() and not self._hopeless:
+            return self._hand_out(CONFIRM, confirming[0])
+        return None
+
+    def tell(self, job: Job, status: str, val_accuracy: float | None) -> None:
+        """Take in a finished run. A diverged trial scores WORST_SCORE; one that failed tells the sampler nothing."""
+        self._running.discard(job.trial_id)
+        self._done[job.phase].add(job.number)
+        trial = self._asked.pop(job.trial_id, None)
+        if trial is None:
+            return
+        state, value = _outcome(status, val_accuracy)
+        trial.set_user_attr("trial_id", job.trial_id)
+        self._study.tell(trial, value, state=state)
+
+    @property
+    def best_fields(self) -> dict[str, Any]:
+        """The searched fields of the best trial; the known point where nothing was searched or all diverged alike."""
+        completed = [trial for trial in self._study.trials if trial.state == TrialState.COMPLETE]
+        if not completed:
+            return self._cell.known
+        return max(completed, key=lambda trial: (trial.value, -trial.number)).params
+
+    @property
+    def _hopeless(self) -> bool:
+        """Every search trial failed with an error: there is no point worth confirming."""
+        told = [trial.state for trial in self._study.trials if trial.state.is_finished()]
+        return bool(told) and not self._missing(SEARCH) and all(state == TrialState.FAIL for state in told)
+
+    def _missing(self, phase: str) -> list[int]:
+        """Numbers of a phase neither done nor handed out."""
+        wanted = self._plan.trials_of(self._cell) if phase == SEARCH else self._plan.confirm_seeds
+        numbers = (number for number in range(wanted) if number not in self._done[phase])
+        return [number for number in numbers if self._trial_id(phase, number) not in self._running]
+
+    def _search_is_running(self) -> bool:
+        return bool(self._asked)
+
+    def _trial_id(self, phase: str, number: int) -> str:
+        return f"{self._plan.run}:{self._cell.name}:{phase}:{number}"
+
+    def _hand_out(self, phase: str, number: int) -> Job:
+        trial_id = self._trial_id(phase, number)
+        if phase == SEARCH:
+            fields, seed = self._ask(trial_id, number), self._plan.search_seed(number)
+        else:
+            fields, seed = self.best_fields, self._plan.confirm_seed(number)
+        self._running.add(trial_id)
+        return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
+
+    def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
+        if number == 0:
+            self._study.enqueue_trial(self._cell.known)
+        trial = self._study.ask(self._cell.search)
+        self._asked[trial_id] = trial
+        return trial.params
+
+    def _restore(self, row: Mapping[str, Any]) -> None:
+        self._done[row["phase"]].add(int(row["number"]))
+        if row["phase"] == SEARCH:
+            self._study.add_trial(self._frozen(row))
+
+    def _frozen(self, row: Mapping[str, Any]) -> FrozenTrial:
+        state, value = _outcome(row["status"], row["val_accuracy"])
+        return create_trial(
+            state=state,
+            value=value,
+            params={name: row[name] for name in self._cell.search},
+            distributions=self._cell.search,
+            user_attrs={"trial_id": row["trial_id"]},
+        )
+
+
+def _outcome(status: str, val_accuracy: float | None) -> tuple[TrialState, float | None]:
+    """What Optuna is told of a status."""
+    if status == "ok":
+        return TrialState.COMPLETE, val_accuracy
+    if status == "diverged":
+        return TrialState.COMPLETE, WORST_SCORE
+    return TrialState.FAIL, None
+
+
+def _sampler(name: str) -> optuna.samplers.BaseSampler:
+    """TPE over all fields of a cell at once; reproducible by name."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate and constant_liar
+        return optuna.samplers.TPESampler(
+            multivariate=True, constant_liar=True, n_startup_trials=RANDOM_TRIALS, seed=crc32(name.encode())
+        )
+
+
+class CellStudies:
+    """All cells of a run: hands out the next job and takes in results."""
+
+    def __init__(self, plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        by_cell: dict[str, list[Mapping[str, Any]]] = {cell.name: [] for cell in plan.cells}
+        for row in rows:
+            by_cell[row["cell"]].append({**row, "number": int(row["trial_id"].rpartition(":")[2])})
+        self._handed_out: dict[str, Job] = {}
+        self._cells = {cell.name: CellStudy(plan, cell, by_cell[cell.name]) for cell in plan.cells}
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell is."""
+        return all(cell.finished for cell in self._cells.values())
+
+    @property
+    def running(self) -> int:
+        """Jobs handed out and not yet told of."""
+        return len(self._handed_out)
+
+    @property
+    def running_jobs(self) -> list[Job]:
+        """Those jobs."""
+        return list(self._handed_out.values())
+
+    @property
+    def remaining_cost(self) -> float:
+        """Relative cost of all that is not handed out yet."""
+        return sum(cell.remaining_cost for cell in self._cells.values())
+
+    def job(self, trial_id: str) -> Job:
+        """The running job of that id."""
+        return self._handed_out[trial_id]
+
+    def next_job(self) -> Job | None:
+        """A job of the cell with the most work left, so that the longest chains start first; None: wait."""
+        for cell in sorted(self._cells.values(), key=lambda cell: -cell.remaining_cost):
+            job = cell.next_job()
+            if job is not None:
+                self._handed_out[job.trial_id] = job
+                return job
+        return None
+
+    def tell(self, trial_id: str, status: str, val_accuracy: float | None) -> None:
+        """Take in a finished job."""
+        job = self._handed_out.pop(trial_id)
+        self._cells[job.cell].tell(job, status, val_accuracy)

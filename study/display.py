@@ -1,0 +1,150 @@
+"""What is seen while a run works: one live table on a terminal, sparing plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from study.cells import CellStudies
+from study.plan import Plan, PlannedCell
+from study.prepare import PreparedRun
+
+REFRESHES_A_SECOND = 2
+PLAIN_LINE_SECONDS = 30.0  # off a terminal: a line at most this often
+
+
+class Display:
+    """Shows a run's progress; told of each finished trial by the Recorder.
+
+    Args:
+        plan: the run.
+        console: where to; a rich console decides by itself whether it is a terminal.
+    """
+
+    def __init__(self, plan: Plan, console: Console | None = None) -> None:
+        self._plan, self.console = plan, console or Console(highlight=False)
+        self._progress = {cell.name: CellProgress(plan, cell) for cell in plan.cells}
+        self._started, self._last_line = time.monotonic(), time.monotonic()
+        self._cost_here = self._seconds_here = 0.0
+        self._studies: CellStudies | None = None
+        self._slots: Callable[[], int] = lambda: 1
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:
+        """Show progress while the block runs."""
+        self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
+        for row in prepared.finished_trials:
+            self._progress[row["cell"]].add(row)
+        self.say(f"{self._done} of {self._plan.trial_count} trials are done, {slots()} at a time.")
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(
+            console=self.console,
+            get_renderable=self._render,
+            refresh_per_second=REFRESHES_A_SECOND,
+            transient=True,
+        ) as self._live:
+            yield
+
+    def trial_finished(self, row: Mapping[str, Any]) -> None:
+        """Take a new row in; off a terminal say so now and then."""
+        progress = self._progress[row["cell"]]
+        progress.add(row)
+        if row.get("train_seconds"):
+            self._cost_here += progress.cell.cost
+            self._seconds_here += row["train_seconds"]
+        if row["status"] == "failed":
+            self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
+        quiet_for = time.monotonic() - self._last_line
+        if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._plan.trial_count):
+            self._last_line = time.monotonic()
+            self.say(self._status_line())
+
+    @property
+    def _done(self) -> int:
+        return sum(progress.done for progress in self._progress.values())
+
+    def _status_line(self) -> str:
+        elapsed = _clock(time.monotonic() - self._started)
+        parts = [f"{self._done}/{self._plan.trial_count} trials", f"{self._running} running", f"{elapsed} elapsed"]
+        left = self._seconds_left()
+        if left is not None:
+            parts.append(f"about {_clock(left)} left")
+        return " · ".join(parts)
+
+    @property
+    def _running(self) -> int:
+        return self._studies.running if self._studies else 0
+
+    def _seconds_left(self) -> float | None:
+        """From what finished trials cost a second; None before the first. A running trial counts as half done."""
+        if not self._cost_here or self._studies is None:
+            return None
+        running = sum(self._progress[job.cell].cell.cost / 2 for job in self._studies.running_jobs)
+        work = (self._studies.remaining_cost + running) * self._seconds_here / self._cost_here
+        return work / max(1, self._slots())
+
+    def _render(self) -> RenderableType:
+        bar = ProgressBar(total=self._plan.trial_count, completed=self._done, width=None)
+        return Group(Text(self._status_line()), bar, self._table())
+
+    def _table(self) -> Table:
+        """The last compared name makes the columns, the others the rows."""
+        *row_names, column_name = self._plan.cells[0].compared or {"cell": "all"}
+        table = Table(box=None, pad_edge=False, caption="best validation accuracy of each cell (finished/all trials)")
+        columns = dict.fromkeys(_value(cell, column_name) for cell in self._plan.cells)
+        for heading in (" ".join(row_names), *columns):
+            table.add_column(heading)
+        rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in self._plan.cells)
+        entries = {
+            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress[cell.name]
+            for cell in self._plan.cells
+        }
+        for row in rows:
+            table.add_row(" ".join(row), *(entries[row, column].text() for column in columns))
+        return table
+
+
+class CellProgress:
+    """How far one cell is."""
+
+    def __init__(self, plan: Plan, cell: PlannedCell) -> None:
+        self.cell = cell
+        self.done = 0
+        self._all = plan.trials_of(cell) + plan.confirm_seeds
+        self._best: float | None = None
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take in a row of `trials`."""
+        self.done += 1
+        accuracy = row.get("val_accuracy")
+        if accuracy is not None:
+            self._best = max(accuracy, self._best or 0.0)
+
+    def text(self) -> str:
+        """`.981 3/5`: the best accuracy so far, finished of all trials."""
+        best = "  - " if self._best is None else f"{self._best:.3f}"
+        return f"{best} {self.done}/{self._all}"
+
+
+def _value(cell: PlannedCell, name: str) -> str:
+    return str(cell.compared.get(name, "all"))
+
+
+def _clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,151 @@
+"""One Tuner for a run: starts Ray, gives out the jobs, ends it. `run_sweep` is the toolkit's Python entrance."""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import study.ray_environment  # noqa: F401
+
+import ray
+from pyarrow import fs
+from ray import tune
+
+from study.display import Display
+from study.plan import Overrides, make_plan
+from study.prepare import Options, PreparedRun, prepare
+from study.recorder import Recorder
+from study.search import JobSearcher
+from study.storage import Storage
+from study.sweeps import NamedSweep
+from study.trial import run_trial
+
+LOST_WORKERS = 2  # times a trial begins again after its worker died; errors inside a trial are outcomes, not retried
+UNBOUNDED = 10**9  # the searcher says when it is finished
+SLOTS_SECONDS = 2.0  # how long a count of the cluster's slots is believed: new nodes are seen within this
+
+
+def run_sweep(
+    named: NamedSweep, scale: str = "quick", overrides: Overrides | None = None, options: Options | None = None
+) -> Storage:
+    """Run a sweep, or what is missing of it, and return where its results lie.
+
+    Raises:
+        ValueError: bad input, before any trial has started.
+        KeyboardInterrupt: interrupted; what had finished is on disk.
+    """
+    options = options or Options()
+    plan = make_plan(named, scale, overrides)
+    display = Display(plan)
+    prepared = prepare(plan, options, display.say)
+    if not prepared.studies.finished:
+        execute(prepared, options, display)
+    return prepared.storage
+
+
+def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
+    """Run the jobs that are missing; KeyboardInterrupt when it is stopped before the end."""
+    with ray_session(options.address):
+        slots = Slots(options)
+        slots.check_possible()
+        with display.live(prepared, slots.count), scratch(prepared.storage) as folder:
+            _tuner(prepared, slots, display, folder).fit()
+    if not prepared.studies.finished:
+        raise KeyboardInterrupt
+
+
+def _tuner(prepared: PreparedRun, slots: "Slots", display: Display, folder: str) -> tune.Tuner:
+    data = {name: ray.put(arrays) for name, arrays in prepared.data.items()}
+    recorder = Recorder(prepared.plan, prepared.studies, prepared.storage, prepared.provenance, display)
+    return tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, data=data), slots.per_trial),
+        tune_config=tune.TuneConfig(
+            search_alg=JobSearcher(prepared.studies, slots.count),
+            num_samples=UNBOUNDED,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=folder,
+            callbacks=[recorder],
+            failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
+            verbose=0,
+        ),
+    )
+
+
+class Slots:
+    """How many trials the cluster has room for, as nodes come and go."""
+
+    def __init__(self, options: Options) -> None:
+        gpus = options.gpus_per_trial
+        if gpus is None:
+            gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in _nodes()) else 0.0
+        self.per_trial = {"CPU": options.cpus_per_trial, "GPU": gpus}
+        self._workers = options.workers
+        self._counted_at, self._count = -SLOTS_SECONDS, 0
+
+    def count(self) -> int:
+        """Trials that fit all present nodes, at most `workers`."""
+        if time.monotonic() - self._counted_at > SLOTS_SECONDS:
+            self._counted_at, self._count = time.monotonic(), sum(map(self._on_node, _nodes()))
+        return self._count if self._workers is None else min(self._count, self._workers)
+
+    def check_possible(self) -> None:
+        """ValueError when no node can hold a single trial."""
+        nodes = _nodes()
+        if not any(self._on_node(node) for node in nodes):
+            largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
+            raise ValueError(
+                f"a trial asks for {self.per_trial['CPU']:g} CPUs and {self.per_trial['GPU']:g} GPUs, and the largest "
+                f"node has {largest.get('CPU', 0):g} and {largest.get('GPU', 0):g}: "
+                "lower --cpus-per-trial or --gpus-per-trial"
+            )
+
+    def _on_node(self, node: dict[str, float]) -> int:
+        return min(int(node.get(kind, 0) // share) for kind, share in self.per_trial.items() if share)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each living node."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Connect to the cluster at `address` (or RAY_ADDRESS), or start one on this machine, quietly.
+
+    A session that is there already (a test's, a notebook's) is used and left alone.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    own = {} if address else local
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def scratch(storage: Storage) -> Iterator[str]:
+    """A local folder for Ray's own files, removed at the end: nothing in it is ever read again."""
+    local = isinstance(storage.filesystem, fs.LocalFileSystem)
+    folder = Path(storage.root) if local else Path(tempfile.mkdtemp(prefix="study-"))
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder / "ray" if local else folder, ignore_errors=True)

@@ -1,0 +1,29 @@
+"""What Ray must find when it is imported: its settings, which a user's own win over. Import this module before Ray."""
+
+import os
+
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Unset, ray.init() would write a token into the home folder that later `ray start` calls then demand.
+    "RAY_AUTH_MODE": "disabled",
+    # The behaviour that Ray announces: a trial without GPUs does not have CUDA_VISIBLE_DEVICES emptied.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even when told to be silent
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # The tables are the only state: Ray's own snapshots are never read, so they need not be frequent.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # The searcher itself answers None when all slots are taken, so Tune need not hold back.
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
+}
+
+
+class DriverOnly:
+    """A part of the driver that Ray pickles into snapshots nobody reads: it is pickled empty."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}
+
+
+for _name, _value in SETTINGS.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,186 @@
+"""The command line: `python -m study.run` lists the sweeps, `python -m study.run SWEEP` runs one."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from study import __version__
+from study.plan import Overrides, Plan, make_plan
+from study.storage import RESULTS
+from study.sweeps import list_sweeps, load_sweep
+
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
+
+DESCRIPTION = "How deep can a plain CNN be trained, and what does it take? Runs a sweep, or what is missing of it."
+EPILOG = """\
+examples:
+  python -m study.run                                     list the sweeps
+  python -m study.run depth_sweep                         the main question, quick: minutes on two cores
+  python -m study.run depth_sweep --dry-run               what would be run, cell by cell
+  python -m study.run depth_sweep --set depth=8,14 --set recipe=he_l2,isometric --run shallow
+                                                          other depths and two recipes, as a run of its own
+  python -m study.run depth_sweep --set learning_rate=0.05
+                                                          fix a value that is otherwise searched
+  python -m study.run depth_sweep --trials 8              extend a run: 8 search trials a cell; finished ones are kept
+  python -m study.run depth_sweep --scale paper --data-dir ~/data --address auto
+                                                          CIFAR-10 as in the paper, on a running Ray cluster
+  python -m study.run my_sweep.py                         a sweep of your own, written like search_spaces/depth_sweep.py
+
+The same command goes on where it stopped: finished trials are never repeated. Results are in results/RUN/, as Parquet.
+Data sets: python -m study.datasets."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with bad input answered by one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line and exit code 2."""
+        self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's options; `python -m study.run --help` shows them."""
+    parser = Parser(
+        prog="python -m study.run",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sweep", nargs="?", metavar="SWEEP|FILE.py", help="a sweep's name, or a Python file that declares one")
+    add("--version", action="version", version=f"plain-depth-study {__version__}")
+    asks = parser.add_argument_group("what is asked")
+    asks.add_argument("--scale", default="quick", metavar="NAME", help="quick (default), standard or paper")
+    asks.add_argument("--dataset", metavar="NAME", help="short for --set dataset=NAME")
+    asks.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="FIELD=VALUE[,VALUE..]",
+        help="on a compared field: replace its values; else fix the value. Wins over recipe, scale and sweep",
+    )
+    asks.add_argument("--trials", type=_positive_int, metavar="N", help="search trials a cell")
+    asks.add_argument("--seed", type=_seed, default=0, metavar="N", help="every trial's seed is derived from it (0)")
+    _add_execution_options(parser.add_argument_group("how it is run"))
+    return parser
+
+
+def _add_execution_options(group: Any) -> None:
+    group.add_argument("--run", metavar="NAME", help="name of the run (SWEEP-SCALE)")
+    group.add_argument("--fresh", action="store_true", help="delete what the run has and start anew")
+    group.add_argument("--dry-run", action="store_true", help="show cells, spaces and trials; start nothing")
+    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)")
+    group.add_argument("--workers", type=_positive_int, metavar="N", help="most trials at a time (all that fit)")
+    group.add_argument("--cpus-per-trial", type=_positive_float, default=1.0, metavar="X", help="CPUs of a trial (1)")
+    group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (1 where there are any)")
+    group.add_argument(
+        "--address", metavar="ADDR", help="a running Ray cluster, e.g. auto (RAY_ADDRESS; else a new one)"
+    )
+    group.add_argument("--storage", default=RESULTS, metavar="URI", help="folder or URI that holds runs (results)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        if options.sweep is None:
+            return _list()
+        plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
+        return _dry_run(plan) if options.dry_run else _run(plan, options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _list() -> int:
+    """One line a sweep: question, cells, trials."""
+    for named in list_sweeps():
+        plan = make_plan(named)
+        print(f"{named.name:20} {named.question}  [{len(plan.cells)} cells, {plan.trial_count} trials]")
+    print("\nRun one: python -m study.run SWEEP. More: python -m study.run --help")
+    return 0
+
+
+def _run(plan: Plan, options: argparse.Namespace) -> int:
+    """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
+    from study.display import Display
+    from study.prepare import Options, prepare
+    from study.summary import print_summary
+
+    names = ("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir")
+    how = Options(**{name: getattr(options, name) for name in names})
+    display = Display(plan)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a job server's way to stop
+    try:
+        display.say(f"{plan.run}: {plan.question}")
+        prepared = prepare(plan, how, display.say)
+        if not prepared.studies.finished:
+            from study.launch import execute
+
+            execute(prepared, how, display)
+    except KeyboardInterrupt:
+        display.say("\nInterrupted. What had finished is on disk; the same command goes on from there.")
+        return INTERRUPTED
+    print_summary(prepared.storage, display.console)
+    return 0
+
+
+def _dry_run(plan: Plan) -> int:
+    """Show what would be run."""
+    print(f"{plan.run}: {plan.question}")
+    for cell in plan.cells:
+        print(f"\n{cell.name}: {plan.trials_of(cell)} search trials, {plan.confirm_seeds} confirmations")
+        for name, distribution in cell.search.items():
+            print(f"  searches {name}: {distribution}, first {cell.known[name]}")
+        given = {name: value for name, value in cell.fixed.items() if name not in cell.compared}
+        print("  fixed " + ", ".join(f"{name}={value}" for name, value in given.items() if value is not None))
+    print(f"\n{len(plan.cells)} cells, {plan.trial_count} trials. Nothing was started.")
+    return 0
+
+
+def _overrides(options: argparse.Namespace) -> Overrides:
+    fields = dict(options.set)
+    if options.dataset is not None:
+        fields["dataset"] = options.dataset
+    return Overrides(fields=fields, trials_per_cell=options.trials, run=options.run, seed=options.seed)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE")
+    return name, value
+
+
+def _positive_int(text: str) -> int:
+    return int(_number(text, int, lambda value: value >= 1, "a whole number of at least 1"))
+
+
+def _seed(text: str) -> int:
+    return int(_number(text, int, lambda value: 0 <= value < 2**30, "a whole number from 0 to 2**30 - 1"))
+
+
+def _positive_float(text: str) -> float:
+    return float(_number(text, float, lambda value: 0 < value < float("inf"), "a number above 0"))
+
+
+def _share(text: str) -> float:
+    return float(_number(text, float, lambda value: 0 <= value < float("inf"), "a number of at least 0"))
+
+
+def _number(text: str, kind: type, allowed: Any, wanted: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

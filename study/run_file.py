@@ -1,0 +1,83 @@
+"""run.json: what a run declares and where it was made. A run whose declaration has changed is refused."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from study.plan import Plan
+from study.provenance import machine, provenance
+from study.records import read_json, write_json
+from study.storage import Storage
+
+RUN_FILE = "run.json"
+SHOWN_DIFFERENCES = 8
+
+
+def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
+    """The run's file, made when there is none; its counts are brought up to the plan's.
+
+    Raises:
+        ValueError: the run on disk declares something else; the message shows the differences and the ways on.
+    """
+    if not storage.exists(RUN_FILE):
+        return _new(plan)
+    content = read_json(storage, RUN_FILE)
+    differences = list(_differences(content["declaration"], plan.declaration()))
+    if differences:
+        raise ValueError(_refusal(plan, differences))
+    return content | _counts(plan)
+
+
+def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
+    """Write run.json."""
+    write_json(storage, RUN_FILE, content)
+
+
+def _new(plan: Plan) -> dict[str, Any]:
+    return {
+        "run": plan.run,
+        "question": plan.question,
+        "compared": {cell.name: cell.compared for cell in plan.cells},
+        "declaration": plan.declaration(),
+        **_counts(plan),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": provenance(),
+        "machine": machine(),
+        "linear_baseline": {},
+    }
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    """How much of each cell is run: no part of the declaration, so a run can be extended."""
+    return {"trials_per_cell": plan.trials_per_cell, "confirm_seeds": plan.confirm_seeds}
+
+
+def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Paths at which two JSON values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), (*path, key))
+    elif old != new:
+        yield path, old, new
+
+
+def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]]) -> str:
+    """The message for a changed declaration; the same change in many cells is one line."""
+    lines = Counter(_describe(path, old, new) for path, old, new in differences)
+    shown = [line if count == 1 else f"{line} ({count} cells)" for line, count in lines.items()]
+    if len(shown) > SHOWN_DIFFERENCES:
+        shown[SHOWN_DIFFERENCES:] = [f"and {len(shown) - SHOWN_DIFFERENCES} more"]
+    changes = "\n".join(f"  {line}" for line in shown)
+    return (
+        f"run {plan.run} exists and declares something else (old -> new):\n{changes}\n"
+        "Nothing was changed. Two ways on: --run NAME starts another run; --fresh deletes this one and starts it anew."
+    )
+
+
+def _describe(path: tuple[str, ...], old: Any, new: Any) -> str:
+    if path[0] == "cells" and len(path) > 2:
+        return f"{'.'.join(path[2:])}: {old!r} -> {new!r}"
+    if path[0] == "cells":
+        return f"cell {path[1]}: {'added' if old is None else 'gone'}"
+    return f"{'.'.join(path)}: {old!r} -> {new!r}"
