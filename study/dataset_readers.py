@@ -7,6 +7,7 @@ really read. Nothing is read from the network but by `fetch`.
 
 import gzip
 import math
+import os
 import struct
 import warnings
 import zlib
@@ -66,11 +67,16 @@ class Source(Protocol):
         """Bring the files that are missing or damaged. Raises OSError or RuntimeError where that fails."""
 
 
+def all_here(paths: tuple[Path, ...]) -> bool:
+    """True where each is a file; a folder that may not be entered counts as empty, which `Path.is_file` would raise."""
+    return all(os.path.isfile(path) for path in paths)
+
+
 def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows kept and rows taken, ascending, disjoint and complete; every class gives its share, to within one image.
 
     A row's key is its place in a shuffled line-up of its class, as a fraction; the lowest `taken` keys are taken. The
-    outcome hangs on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all versions.
+    outcome depends on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all versions.
     """
     shuffled = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -90,7 +96,7 @@ class Digits:
 
     def read(self, data_dir: Path) -> Archive:
         """Grey levels 0..16 become 0..255."""
-        from sklearn.datasets import load_digits  # noqa: PLC0415
+        from sklearn.datasets import load_digits
 
         digits = load_digits()
         grey = np.rint(digits.images * (255 / DIGITS_TOP_GREY)).astype(np.uint8)
@@ -108,7 +114,7 @@ class FashionMnist:
     def files(self, data_dir: Path) -> tuple[Path, ...]:
         """Train images and labels, then test images and labels."""
         packaged = tuple(DEBIAN_FASHION_MNIST / f"{name}.gz" for name in FASHION_MNIST_FILES)
-        if all(path.is_file() for path in packaged):
+        if all_here(packaged):
             return packaged
         return tuple(data_dir / "FashionMNIST" / "raw" / name for name in FASHION_MNIST_FILES)
 
@@ -119,8 +125,8 @@ class FashionMnist:
 
     def fetch(self, data_dir: Path) -> None:
         """Download and unpack, unless the files are here."""
-        if not all(path.is_file() for path in self.files(data_dir)):
-            from torchvision.datasets import FashionMNIST  # noqa: PLC0415
+        if not all_here(self.files(data_dir)):
+            from torchvision.datasets import FashionMNIST
 
             FashionMNIST(data_dir, download=True)
 
@@ -175,24 +181,27 @@ class Cifar:
         listed = [*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])]
         for name, checksum in listed:
             _check_md5(data_dir / self.folder / name, checksum)
-        train, test = (_cifar_part(reader, data_dir, train=train) for train in (True, False))
-        return Archive(train, test)
+        train, test = (_open_cifar(reader, data_dir, train=train) for train in (True, False))
+        return Archive(_cifar_part(train), _cifar_part(test))
 
     def fetch(self, data_dir: Path) -> None:
         """Download and unpack what is missing or has another MD5."""
-        self._reader()(data_dir, download=True)
+        _open_cifar(self._reader(), data_dir, download=True)
 
     def _reader(self) -> Any:
-        from torchvision import datasets  # noqa: PLC0415
+        from torchvision import datasets
 
         return getattr(datasets, self.class_name)
 
 
-def _cifar_part(reader: Any, data_dir: Path, *, train: bool) -> ImageSplit:
+def _open_cifar(reader: Any, data_dir: Path, **options: bool) -> Any:
     with warnings.catch_warnings():
-        # The published pickles were written by Python 2 and say align=0, which NumPy 2.4 wants as False.
+        # The published pickles come from Python 2 and give the integer align=0, of which some NumPy 2.4 releases warn.
         warnings.filterwarnings("ignore", r"dtype\(\): align should be passed", np.exceptions.VisibleDeprecationWarning)
-        part = reader(data_dir, train=train)
+        return reader(data_dir, **options)
+
+
+def _cifar_part(part: Any) -> ImageSplit:
     return ImageSplit(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets, dtype=np.int64))
 
 
@@ -205,7 +214,7 @@ class Svhn:
 
     def read(self, data_dir: Path) -> Archive:
         """Both parts; torchvision maps the label 10 to the digit 0."""
-        from torchvision.datasets import SVHN  # noqa: PLC0415
+        from torchvision.datasets import SVHN
 
         for part in ("train", "test"):
             _, name, checksum = SVHN.split_list[part]
@@ -215,7 +224,7 @@ class Svhn:
 
     def fetch(self, data_dir: Path) -> None:
         """Download what is missing or has another MD5."""
-        from torchvision.datasets import SVHN  # noqa: PLC0415
+        from torchvision.datasets import SVHN
 
         for part in ("train", "test"):
             SVHN(data_dir, split=part, download=True)
@@ -227,7 +236,7 @@ def _svhn_part(part: Any) -> ImageSplit:
 
 def _check_md5(path: Path, checksum: str) -> None:
     """The readers of torchvision check too, but do not say which file is wrong."""
-    from torchvision.datasets.utils import check_integrity  # noqa: PLC0415
+    from torchvision.datasets.utils import check_integrity
 
     if not check_integrity(path, checksum):
         raise DamagedFile(path, f"its MD5 is not {checksum}")

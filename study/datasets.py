@@ -21,6 +21,7 @@ from study.dataset_readers import (
     ImageSplit,
     Source,
     Svhn,
+    all_here,
     stratified_split,
 )
 
@@ -78,7 +79,7 @@ class Dataset:
 
     def is_here(self, data_dir: Path | None = None) -> bool:
         """True where every file lies in its place; a look at names only, nothing is read."""
-        return all(os.path.isfile(path) for path in self.source.files(resolve_data_dir(data_dir)))
+        return all_here(self.source.files(resolve_data_dir(data_dir)))
 
     def place(self, data_dir: Path | None = None) -> str:
         """The folder of its files, or `embedded`."""
@@ -193,7 +194,7 @@ def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
 
     Raises:
         MissingDataset: The set is not here; the message says how to get it.
-        ValueError: The name is unknown, or a file is damaged or unreadable; the message names it.
+        ValueError: The name is unknown, or a file is damaged, unreadable or of another set; the message names it.
     """
     message = missing_message(name, data_dir)
     if message is not None:
@@ -201,12 +202,12 @@ def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
     dataset = find_dataset(name)
     try:
         archive = dataset.source.read(resolve_data_dir(data_dir))
-        _check_archive(dataset, archive, dataset.place(data_dir))
     except DamagedFile as error:
         advice = f"delete it and run {_fetch_command(name, data_dir)}"
         raise ValueError(f"dataset = {name!r}: {error}; {advice}") from error
     except OSError as error:
         raise ValueError(f"dataset = {name!r} cannot be read: {error}") from error
+    _check_archive(dataset, archive, f"dataset = {name!r} in {dataset.place(data_dir)}")
     return _split(name, dataset, archive)
 
 
@@ -215,15 +216,15 @@ def _fetch_command(name: str, data_dir: Path | None) -> str:
     return f"`python -m study.datasets fetch {name}{folder}`"
 
 
-def _check_archive(dataset: Dataset, archive: Archive, place: str) -> None:
+def _check_archive(dataset: Dataset, archive: Archive, where: str) -> None:
     """The table's numbers are used to plan runs, so what was read must agree with them."""
     counts = (dataset.train_images + dataset.validation_images, dataset.test_images)
     for part, split, count in zip(("train", "test"), archive, counts, strict=True):
         shape = (count, dataset.channels, dataset.image_size, dataset.image_size)
         if split.images.shape != shape:
-            raise DamagedFile(Path(place), f"its {part} images have the shape {split.images.shape}, not {shape}")
+            raise ValueError(f"{where}: the {part} images have the shape {split.images.shape}, not {shape}")
         if not np.all((split.labels >= 0) & (split.labels < dataset.num_classes)):
-            raise DamagedFile(Path(place), f"a {part} label lies outside 0..{dataset.num_classes - 1}")
+            raise ValueError(f"{where}: a {part} label lies outside 0..{dataset.num_classes - 1}")
 
 
 def _split(name: str, dataset: Dataset, archive: Archive) -> ImageData:

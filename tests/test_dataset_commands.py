@@ -1,0 +1,110 @@
+"""Listing and fetching: what they print, import and return, with and without a network."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.error import URLError
+
+import pytest
+from small_archives import ON_DISK, write_small
+
+from study import dataset_readers
+from study.dataset_commands import main
+from study.datasets import DATASETS
+
+
+@pytest.fixture(autouse=True)
+def _no_installed_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tests mean the same on machines with and without Debian's package."""
+    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
+
+
+def test_listing_shows_every_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--data-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, entry in DATASETS.items():
+        (row,) = [line for line in lines if line.split()[:1] == [name]]
+        assert f"{entry.train_images:,}/{entry.validation_images:,}/{entry.test_images:,}" in row
+        assert entry.licence in row
+        assert entry.size in row
+        assert ("yes" if name == "digits" else "no") in row.split()
+    assert f"Looked in {tmp_path}" in lines
+
+
+def test_listing_imports_nothing_heavy_and_writes_no_warning(tmp_path: Path) -> None:
+    """Importing datasets with -m is what a user does, so a process of its own."""
+    command = [sys.executable, "-W", "error", "-X", "importtime", "-m", "study.datasets", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "numpy" in imported
+    assert not imported & {"torch", "torchvision", "ray", "sklearn", "scipy", "pandas"}
+    assert all(line.startswith("import time:") for line in done.stderr.splitlines())
+    assert "fashion_mnist" in done.stdout
+
+
+def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "python -m study.datasets fetch cifar10" in capsys.readouterr().out
+
+
+def test_fetching_digits_fetches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "digits"]) == 0
+    assert capsys.readouterr().out == "digits: embedded, nothing to fetch\n"
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_fetching_what_is_here_needs_no_network(
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    cut_the_network(monkeypatch)
+    write_small(name, tmp_path / "sets", monkeypatch)
+    assert main(["fetch", name, "--data-dir", str(tmp_path / "sets")]) == 0
+    assert capsys.readouterr().out == f"{name}: here, in {DATASETS[name].place(tmp_path / 'sets')}\n"
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_fetching_without_a_network_ends_with_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cut_the_network(monkeypatch)
+    assert main(["--data-dir", str(tmp_path), "fetch", name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {name} could not be fetched: ")
+    assert "no network in this test" in line
+    assert f"the folder {tmp_path}" in line
+    assert ("apt-get install dataset-fashion-mnist" in line) == (name == "fashion_mnist")
+    assert socket.getdefaulttimeout() is None
+
+
+def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise socket.gaierror(-3, "no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for scheme in ("http", "https"):
+        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+        monkeypatch.delenv(f"{scheme.upper()}_PROXY", raising=False)
+
+
+def test_fetching_an_unknown_set_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "mnist"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: dataset = 'mnist'")
+
+
+@pytest.mark.parametrize("fault", [TimeoutError(), URLError("two\nlines"), PermissionError(13, "denied", "/sets")])
+def test_every_fault_of_a_download_is_one_line(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> NoReturn:
+        raise fault
+
+    monkeypatch.setattr(type(DATASETS["svhn"].source), "fetch", fail)
+    assert main(["fetch", "svhn", "--data-dir", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
