@@ -50,6 +50,7 @@ class CellStudy:
         self._study = optuna.create_study(direction="maximize", sampler=_sampler(f"{plan.seed}:{cell.name}"))
         self._asked: dict[str, optuna.Trial] = {}
         self._running: set[str] = set()
+        self._confirmed_fields: dict[str, Any] | None = None
         self._done: dict[str, set[int]] = {SEARCH: set(), CONFIRM: set()}
         for row in sorted(rows, key=lambda row: int(row["number"])):
             self._restore(row)
@@ -85,8 +86,7 @@ class CellStudy:
         trial.set_user_attr("trial_id", job.trial_id)
         self._study.tell(trial, value, state=state)
 
-    @property
-    def best_fields(self) -> dict[str, Any]:
+    def _best_fields(self) -> dict[str, Any]:
         """The searched fields of the best trial; the known point where nothing was searched or all diverged alike."""
         completed = [trial for trial in self._study.trials if trial.state == TrialState.COMPLETE]
         if not completed:
@@ -116,7 +116,8 @@ class CellStudy:
         if phase == SEARCH:
             fields, seed = self._ask(trial_id, number), self._plan.search_seed(number)
         else:
-            fields, seed = self.best_fields, self._plan.confirm_seed(number)
+            self._confirmed_fields = self._confirmed_fields or self._best_fields()
+            fields, seed = self._confirmed_fields, self._plan.confirm_seed(number)
         self._running.add(trial_id)
         return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
 
@@ -131,6 +132,8 @@ class CellStudy:
         self._done[row["phase"]].add(int(row["number"]))
         if row["phase"] == SEARCH:
             self._study.add_trial(self._frozen(row))
+        else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
+            self._confirmed_fields = {name: row[name] for name in self._cell.search}
 
     def _frozen(self, row: Mapping[str, Any]) -> FrozenTrial:
         state, value = _outcome(row["status"], row["val_accuracy"])

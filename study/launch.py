@@ -15,6 +15,7 @@ import study.ray_environment  # noqa: F401
 import ray
 from pyarrow import fs
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from study.display import Display
 from study.plan import Overrides, make_plan
@@ -73,11 +74,18 @@ def _tuner(prepared: PreparedRun, slots: "Slots", display: Display, folder: str)
         run_config=tune.RunConfig(
             name="ray",
             storage_path=folder,
-            callbacks=[recorder],
+            callbacks=[recorder, Silence()],
             failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
             verbose=0,
         ),
     )
+
+
+class Silence(TrialProgressCallback):
+    """Stands where Ray would put its own printer, which speaks even with verbose=0."""
+
+    def _print(self, msg: str) -> None:
+        pass
 
 
 class Slots:

@@ -8,7 +8,7 @@ SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     # The behaviour that Ray announces: a trial without GPUs does not have CUDA_VISIBLE_DEVICES emptied.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even when told to be silent
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even with verbose=0; see study.launch.Silence
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The tables are the only state: Ray's own snapshots are never read, so they need not be frequent.

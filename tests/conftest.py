@@ -1,0 +1,53 @@
+"""Fixtures that several tests share: a sweep small enough for a test, and one Ray session for all that need Ray."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from search_spaces.recipes import he_l2, isometric
+from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
+from study.plan import Overrides, Plan, make_plan
+from study.sweeps import NamedSweep
+
+
+def tiny_search(fields: Fields) -> Space:
+    space = {"learning_rate": Float(1e-3, 0.3, log=True)}
+    if fields["modulation"] != "off":
+        space["modulation_band"] = Float(1.0, 1.2)
+    return space
+
+
+@pytest.fixture
+def tiny_sweep() -> NamedSweep:
+    """Two cells, three steps a trial."""
+    sweep = Sweep(
+        compare={"depth": (8,), "recipe": {"he_l2": he_l2, "isometric": isometric}},
+        search=tiny_search,
+        fixed={"batch_size": 256},
+        scales={"quick": Scale(fixed={"dataset": "digits", "steps": 3})},
+        trials_per_cell=2,
+        confirm_seeds=2,
+    )
+    return NamedSweep("tiny", "Does it run at all?", sweep)
+
+
+@pytest.fixture
+def tiny_plan(tiny_sweep: NamedSweep) -> Plan:
+    return make_plan(tiny_sweep, overrides=Overrides(seed=7))
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One local Ray cluster for all tests that need one."""
+    from study.launch import ray_session
+
+    with ray_session(address=None):
+        yield
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that `results/` is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,138 @@
+"""What a run still has to do, and what Optuna is told. No Ray here."""
+
+import dataclasses
+import heapq
+import itertools
+
+import optuna
+import pytest
+
+from study.cells import WORST_SCORE, CellStudies, Job
+from study.plan import Overrides, Plan, make_plan
+
+ROW = ("trial_id", "cell", "phase")
+
+
+def run_all(studies: CellStudies, score) -> list[Job]:
+    """One job after another, each ended at once."""
+    jobs = []
+    while not studies.finished:
+        job = studies.next_job()
+        jobs.append(job)
+        studies.tell(job.trial_id, *score(job))
+    return jobs
+
+
+def row_of(job: Job, status: str = "ok", val_accuracy: float | None = 0.5) -> dict:
+    known = {name: getattr(job, name) for name in ROW}
+    return {**job.config.model_dump(), **known, "status": status, "val_accuracy": val_accuracy}
+
+
+def by_learning_rate(job: Job) -> tuple[str, float]:
+    return "ok", job.config.learning_rate
+
+
+def test_every_job_is_handed_out_once_and_the_count_is_as_planned(tiny_plan: Plan) -> None:
+    jobs = run_all(CellStudies(tiny_plan), by_learning_rate)
+    assert len(jobs) == tiny_plan.trial_count == len({job.trial_id for job in jobs})
+
+
+def test_each_cell_begins_with_the_recipes_known_point(tiny_plan: Plan) -> None:
+    jobs = run_all(CellStudies(tiny_plan), by_learning_rate)
+    for cell in tiny_plan.cells:
+        first = next(job for job in jobs if job.cell == cell.name)
+        assert {name: getattr(first.config, name) for name in cell.search} == cell.known
+
+
+def test_the_best_point_is_confirmed_on_seeds_that_all_cells_share(tiny_plan: Plan) -> None:
+    jobs = run_all(CellStudies(tiny_plan), by_learning_rate)
+    seeds = {cell.name: [] for cell in tiny_plan.cells}
+    for cell, group in itertools.groupby(sorted(jobs, key=lambda job: job.cell), key=lambda job: job.cell):
+        trials = list(group)
+        best = max(job.config.learning_rate for job in trials if job.phase == "search")
+        confirmed = [job for job in trials if job.phase == "confirm"]
+        assert {job.config.learning_rate for job in confirmed} == {best}
+        seeds[cell] = [job.config.seed for job in confirmed]
+    assert len({tuple(values) for values in seeds.values()}) == 1
+
+
+def test_confirmations_wait_for_the_search(tiny_plan: Plan) -> None:
+    studies = CellStudies(tiny_plan)
+    handed_out = list(iter(studies.next_job, None))
+    assert {job.phase for job in handed_out} == {"search"}
+    assert studies.running == len(handed_out) == 4
+    for job in handed_out:
+        studies.tell(job.trial_id, "ok", 0.5)
+    assert studies.next_job().phase == "confirm"
+
+
+def test_a_diverged_trial_scores_worst_and_a_failed_one_tells_nothing(tiny_plan: Plan) -> None:
+    studies = CellStudies(tiny_plan)
+    first, second = studies.next_job(), studies.next_job()
+    studies.tell(first.trial_id, "diverged", None)
+    studies.tell(second.trial_id, "failed", None)
+    trials = [trial for cell in studies._cells.values() for trial in cell._study.trials]
+    assert {trial.state.name: trial.value for trial in trials} == {"COMPLETE": WORST_SCORE, "FAIL": None}
+
+
+def test_a_cell_whose_search_only_failed_is_not_confirmed(tiny_plan: Plan) -> None:
+    jobs = run_all(CellStudies(tiny_plan), lambda job: ("failed", None))
+    assert {job.phase for job in jobs} == {"search"}
+
+
+def test_where_all_diverge_alike_the_known_point_is_confirmed(tiny_plan: Plan) -> None:
+    jobs = run_all(CellStudies(tiny_plan), lambda job: ("diverged", None))
+    cell = tiny_plan.cells[0]
+    confirmed = [job for job in jobs if job.cell == cell.name and job.phase == "confirm"]
+    assert {job.config.learning_rate for job in confirmed} == {cell.known["learning_rate"]}
+
+
+@pytest.mark.parametrize("finished", range(9))
+def test_a_start_from_rows_runs_what_is_missing_and_nothing_else(tiny_plan: Plan, finished: int) -> None:
+    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
+    studies = CellStudies(tiny_plan, rows[:finished])
+    again = run_all(studies, by_learning_rate)
+    assert {job.trial_id for job in again} == {row["trial_id"] for row in rows[finished:]}
+    for cell in studies._cells.values():
+        states = [trial.state for trial in cell._study.trials]
+        assert states == [optuna.trial.TrialState.COMPLETE] * tiny_plan.trials_per_cell
+
+
+def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:
+    rows = [row_of(job) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
+    more = make_plan(tiny_sweep, overrides=Overrides(seed=7, trials_per_cell=3))
+    jobs = run_all(CellStudies(more, rows), by_learning_rate)
+    assert [(job.phase, job.number) for job in jobs] == [("search", 2)] * 2
+
+
+def test_later_confirmations_are_of_the_point_that_the_earlier_ones_confirmed(tiny_plan: Plan) -> None:
+    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
+    jobs = run_all(
+        CellStudies(dataclasses.replace(tiny_plan, trials_per_cell=6, confirm_seeds=3), rows), by_learning_rate
+    )
+    for cell in tiny_plan.cells:
+        points = [row["learning_rate"] for row in rows if row["cell"] == cell.name and row["phase"] == "confirm"]
+        points += [job.config.learning_rate for job in jobs if job.cell == cell.name and job.phase == "confirm"]
+        assert len(points) == 3
+        assert len(set(points)) == 1
+
+
+def test_the_same_seed_asks_for_the_same_points(tiny_plan: Plan) -> None:
+    first, second = (run_all(CellStudies(tiny_plan), by_learning_rate) for _ in range(2))
+    assert [job.config for job in first] == [job.config for job in second]
+
+
+def test_slots_stay_busy_to_the_end(tiny_sweep) -> None:
+    """A simulated run on two workers, a job's time its cost: idle time is less than one job of the largest cell."""
+    plan = make_plan(tiny_sweep, overrides=Overrides(fields={"depth": "8,20,44,110"}))
+    cost = {cell.name: cell.cost for cell in plan.cells}
+    studies, running, now, busy = CellStudies(plan), [], 0.0, 0.0
+    while not studies.finished:
+        job = studies.next_job() if len(running) < 2 else None
+        if job is not None:
+            heapq.heappush(running, (now + cost[job.cell], job.trial_id))
+            busy += cost[job.cell]
+            continue
+        now, trial_id = heapq.heappop(running)
+        studies.tell(trial_id, "ok", 0.5)
+    assert 2 * now - busy < max(cost.values())

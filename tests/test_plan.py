@@ -1,0 +1,154 @@
+"""Plans: ranks of values, overrides, refusals, cost."""
+
+import json
+import re
+
+import pytest
+
+from search_spaces.sweep import Float, Scale, Sweep
+from study.plan import Overrides, check_names, make_plan, parse_value
+from study.sweeps import NamedSweep, list_sweeps, load_sweep
+
+
+def plan_of(tiny_sweep: NamedSweep, **fields: str):
+    return make_plan(tiny_sweep, overrides=Overrides(fields=fields))
+
+
+@pytest.mark.parametrize("named", list_sweeps(), ids=lambda named: named.name)
+def test_every_shipped_sweep_has_a_sound_plan_at_every_scale(named: NamedSweep) -> None:
+    assert named.question.endswith("?")
+    for scale in named.sweep.scales:
+        plan = make_plan(named, scale)
+        check_names(plan)
+        assert len({cell.name for cell in plan.cells}) == len(plan.cells)
+        assert json.loads(json.dumps(plan.declaration())) == plan.declaration()
+
+
+def test_set_on_a_compared_field_replaces_its_values(tiny_sweep: NamedSweep) -> None:
+    plan = plan_of(tiny_sweep, depth="14,20", recipe="isometric")
+    assert [cell.name for cell in plan.cells] == ["depth=14,recipe=isometric", "depth=20,recipe=isometric"]
+
+
+def test_set_on_a_searched_field_fixes_it(tiny_sweep: NamedSweep) -> None:
+    for cell in plan_of(tiny_sweep, learning_rate="0.05").cells:
+        assert cell.fixed["learning_rate"] == 0.05
+        assert "learning_rate" not in cell.search
+
+
+def test_set_wins_over_recipe_over_scale_over_fixed() -> None:
+    def one(_fields: dict) -> dict:
+        return {"width": 3, "momentum": 0.3}
+
+    sweep = Sweep(
+        compare={"recipe": {"one": one}},
+        fixed={"width": 1, "momentum": 0.1, "batch_size": 10, "learning_rate": 0.1},
+        scales={"quick": Scale(fixed={"width": 2, "momentum": 0.2, "batch_size": 20, "epochs": 1})},
+    )
+    plan = make_plan(NamedSweep("ranks", "?", sweep), overrides=Overrides(fields={"width": "4"}))
+    fixed = plan.cells[0].fixed
+    assert (fixed["width"], fixed["momentum"], fixed["batch_size"], fixed["learning_rate"]) == (4, 0.3, 20, 0.1)
+
+
+def test_a_cell_that_searches_nothing_is_only_confirmed() -> None:
+    sweep = Sweep(compare={"depth": (8, 14)}, scales={"quick": Scale(fixed={"epochs": 1})}, confirm_seeds=4)
+    assert make_plan(NamedSweep("fixed", "?", sweep)).trial_count == 8
+
+
+def test_setting_epochs_replaces_the_scales_steps(tiny_sweep: NamedSweep) -> None:
+    fixed = plan_of(tiny_sweep, epochs="2").cells[0].fixed
+    assert (fixed["epochs"], fixed["steps"]) == (2, None)
+
+
+def test_the_known_point_is_the_recipes_own(tiny_sweep: NamedSweep) -> None:
+    cell = plan_of(tiny_sweep).cells[1]
+    assert cell.known == {"learning_rate": 0.1, "modulation_band": 1.1}
+
+
+def test_deeper_cells_cost_more_in_proportion(tiny_sweep: NamedSweep) -> None:
+    shallow, *_, deep = plan_of(tiny_sweep, depth="20,110").cells
+    assert deep.cost / shallow.cost == pytest.approx(110 / 20, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"depht": "8"}, "unknown field 'depht': known are"),
+        ({"depth": "45"}, "the nearest are 44 and 50"),
+        ({"depth": "deep"}, "depth = 'deep'"),
+        ({"depth": "8,8"}, "none of them twice"),
+        ({"recipe": "magic"}, "unknown recipe 'magic': known are he_l2, isometric"),
+        ({"dataset": "imagenot"}, "unknown dataset 'imagenot': known are digits"),
+        ({"learning_rate": "-1"}, "learning_rate = -1"),
+        ({"batch_size": "64.5"}, "batch_size = 64.5"),
+        ({"seed": "3"}, "use --seed"),
+    ],
+)
+def test_bad_overrides_are_refused(tiny_sweep: NamedSweep, fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plan_of(tiny_sweep, **fields)
+
+
+@pytest.mark.parametrize("field", ["initializer", "activation", "regularizer", "modulation_schedule"])
+def test_names_of_the_models_tables_are_checked(tiny_sweep: NamedSweep, field: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown {field} 'nonesuch': known are"):
+        check_names(plan_of(tiny_sweep, **{field: "nonesuch"}))
+
+
+def test_a_known_point_outside_the_space_is_refused() -> None:
+    sweep = Sweep(
+        compare={"depth": (8,)},
+        search=lambda _fields: {"learning_rate": Float(0.2, 0.3)},
+        scales={"quick": Scale(fixed={"epochs": 1})},
+    )
+    with pytest.raises(ValueError, match=r"learning_rate = 0\.1 of the recipe is outside"):
+        make_plan(NamedSweep("outside", "?", sweep))
+
+
+def test_a_space_that_leaves_the_fields_range_is_refused() -> None:
+    sweep = Sweep(
+        compare={"depth": (8,)},
+        search=lambda _fields: {"momentum": Float(0.5, 1.5)},
+        scales={"quick": Scale(fixed={"epochs": 1})},
+    )
+    with pytest.raises(ValueError, match=r"momentum = 1\.5"):
+        make_plan(NamedSweep("wide", "?", sweep))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("8", 8), ("8,14", [8, 14]), ("0.5,a", [0.5, "a"]), ("null", None), ("[1, 2]", [1, 2])]
+)
+def test_values_are_read_as_json_lists_or_text(text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+def test_seeds_are_paired_over_cells_and_phases_never_share_one(tiny_plan) -> None:
+    search = {tiny_plan.search_seed(number) for number in range(100)}
+    assert not search & {tiny_plan.confirm_seed(number) for number in range(100)}
+
+
+def test_a_users_file_is_a_sweep(tmp_path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        '"""Is it mine?"""\n'
+        "from search_spaces.sweep import Scale, Sweep\n"
+        "sweep = Sweep(compare={'depth': (8,)}, scales={'quick': Scale(fixed={'epochs': 1})})\n"
+    )
+    named = load_sweep(str(file))
+    assert (named.name, named.question, make_plan(named).run) == ("mine", "Is it mine?", "mine-quick")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("x = 1", "declares no sweep"), ("1 / 0", "does not run: ZeroDivisionError")]
+)
+def test_a_users_file_that_is_no_sweep_is_refused(tmp_path, content: str, message: str) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_sweep(str(file))
+
+
+def test_unknown_sweeps_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown sweep 'deep': known are depth_sweep"):
+        load_sweep("deep")
+    with pytest.raises(ValueError, match="no such file"):
+        load_sweep("nowhere.py")

@@ -1,0 +1,118 @@
+"""The tables: schemas, round trips, crashes."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from study.config import TrialConfig
+from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow, write_json
+from study.storage import Storage
+
+PROVENANCE = {"commit": "abc"}
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    storage = Storage.at(tmp_path / "run")
+    write_json(storage, "run.json", {})
+    return storage
+
+
+def trial(number: int, **columns: object) -> dict[str, object]:
+    return {"trial_id": f"t{number}", "status": "ok", **TrialConfig(epochs=1).model_dump(), **columns}
+
+
+def write_trial(storage: Storage, number: int) -> None:
+    """As the Recorder does: layers and epochs first."""
+    TableWriter(storage, "layers", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1, "layer": 0}])
+    TableWriter(storage, "epochs", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1}])
+    TableWriter(storage, "trials", PROVENANCE).append([trial(number)])
+
+
+def test_every_config_field_is_a_column() -> None:
+    assert set(TrialConfig.model_fields) <= set(SCHEMAS["trials"].names)
+
+
+def test_rows_survive_a_round_trip_with_nulls(storage: Storage) -> None:
+    rows = [
+        trial(0, val_accuracy=None, finished_at=datetime(2026, 1, 2, tzinfo=UTC), learning_rate_drops=(0.5,)),
+        trial(1, val_accuracy=0.5, error="broke", attempts=2),
+    ]
+    writer = TableWriter(storage, "trials", PROVENANCE)
+    for row in rows:
+        writer.append([row])
+    back = read_arrow(storage, "trials").to_pylist()
+    for row, again in zip(rows, back, strict=True):
+        expected = dict.fromkeys(SCHEMAS["trials"].names) | row
+        assert again == expected | {"learning_rate_drops": list(row["learning_rate_drops"])}
+
+
+def test_a_column_that_the_schema_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match="table epochs has no column leraning_rate"):
+        to_arrow("epochs", [{"leraning_rate": 0.1}])
+
+
+def test_pandas_alone_reads_what_read_table_reads(storage: Storage, tmp_path: Path) -> None:
+    for number in range(3):
+        write_trial(storage, number)
+    ours, pandas = read_table(tmp_path / "run", "trials"), pd.read_parquet(tmp_path / "run" / "trials")
+    pd.testing.assert_frame_equal(ours, pandas)
+
+
+def test_an_empty_run_reads_as_empty_tables_with_their_columns(storage: Storage) -> None:
+    assert list(read_table(storage.root, "layers").columns) == SCHEMAS["layers"].names
+
+
+def test_a_run_is_found_by_name_under_results(elsewhere: Path) -> None:
+    write_json(Storage.at(elsewhere / "results" / "mine"), "run.json", {})
+    assert read_table("mine", "trials").empty
+    with pytest.raises(ValueError, match="no run yours"):
+        read_table("yours", "trials")
+    with pytest.raises(ValueError, match="unknown table 'trails': known are trials, epochs, layers"):
+        read_table("mine", "trails")
+
+
+def test_parts_stay_few(storage: Storage) -> None:
+    writer = TableWriter(storage, "trials", PROVENANCE)
+    for number in range(2 * TRIALS_PER_PART + 1):
+        writer.append([trial(number)])
+    assert len(storage.names("trials")) == 3
+    assert read_arrow(storage, "trials").num_rows == 2 * TRIALS_PER_PART + 1
+
+
+def test_a_second_writer_begins_a_new_part(storage: Storage) -> None:
+    for number in range(3):
+        write_trial(storage, number)
+    storage.rename("trials/part-00001.parquet", "trials/.gone")
+    write_trial(storage, 3)
+    assert storage.names("trials") == ["part-00000.parquet", "part-00002.parquet", "part-00003.parquet"]
+
+
+def test_parts_carry_version_and_provenance(storage: Storage, tmp_path: Path) -> None:
+    write_trial(storage, 0)
+    metadata = pq.read_schema(tmp_path / "run" / "trials" / "part-00000.parquet").metadata
+    assert metadata[b"schema_version"] == b"1"
+    assert metadata[b"commit"] == b"abc"
+
+
+def test_rows_of_a_trial_that_was_not_committed_are_dropped(storage: Storage) -> None:
+    write_trial(storage, 0)
+    TableWriter(storage, "epochs", PROVENANCE).append([{"trial_id": "t1", "epoch": 1}])
+    recover(storage, pytest.fail)
+    assert read_arrow(storage, "epochs")["trial_id"].to_pylist() == ["t0"]
+    assert read_arrow(storage, "layers")["trial_id"].to_pylist() == ["t0"]
+
+
+def test_a_damaged_part_is_set_aside_and_named(storage: Storage, tmp_path: Path) -> None:
+    for number in range(2):
+        write_trial(storage, number)
+    part = tmp_path / "run" / "trials" / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:50])
+    warnings: list[str] = []
+    recover(storage, warnings.append)
+    assert "trials/part-00001.parquet is damaged" in warnings[0]
+    assert read_arrow(storage, "trials")["trial_id"].to_pylist() == ["t0"]
+    assert read_arrow(storage, "epochs")["trial_id"].to_pylist() == ["t0"]
