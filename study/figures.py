@@ -1,0 +1,299 @@
+"""Pictures of the tables that `study.analysis` makes. Matplotlib figure objects only: no pyplot, no global state.
+
+Colours are those of Okabe and Ito, told apart by colour-blind readers; markers differ as well, for print in grey.
+"""
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from study.analysis import axes_of, baseline_accuracy
+from study.scores import METRICS, cell_name
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+REFERENCE_COLORS = ("#222222", "#7F7F7F")  # Residual nets: what the plain ones are measured against.
+MARKERS = ("o", "s", "^", "D", "v", "P", "p")
+HELPER_COLOR = "#6B6B6B"  # Notes, chance and baseline: a grey that still reads well on white.
+GRID_COLOR = "#E8E8E8"
+
+WIDTH_INCHES, DOTS_PER_INCH = 8.0, 150  # 1,200 pixels: sharp in a README column of about 830.
+CURVE_INCHES, FRAME_INCHES, LABEL_INCHES = 4.2, 1.2, 0.2
+DOT_ROW_INCHES, DOT_FRAME_INCHES = 0.3, 1.6
+TITLE_POINTS, TEXT_POINTS, NOTE_POINTS = 12.0, 10.0, 9.0
+LABEL_PLACE = 1.03  # Where the labels to the right begin, in widths of the axes.
+TITLE_CHARACTERS, NOTE_CHARACTERS = 76, 112  # What fits on one line of the figure's width.
+DODGE_SHARE = 0.012  # Lines stand this share of the axis apart at one depth, so that their intervals stay visible,
+DODGE_LIMIT = 0.5  # unless all of them would take more than this share of the way to the next depth.
+TICK_SHARE = 0.04  # Two depths nearer than this share of the axis cannot both be printed under it.
+# Depth curves reach from chance to above 0.98: a scale on which equal steps halve the error shows both ends.
+ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+LEAST_ERROR = 1e-4  # The scale has no place for error 0: interval ends of 1 lie here, above the axis.
+AIR_SHARE = 0.8  # The top tick is the first with an error of at most this share of the best mean's,
+TOP_SHARE = 0.93  # and the axis ends at this share of its error, so that a mark on the tick is not cut.
+FORMATS = (".png", ".svg")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of the depth figure: its cells in order of depth, their places on the log2 axis, and its looks."""
+
+    name: str
+    cells: pd.DataFrame
+    octaves: npt.NDArray[np.float64]
+    color: str
+    marker: str
+
+    @property
+    def means(self) -> "pd.Series[float]":
+        """Mean accuracies as drawn: a perfect one stands at the highest tick."""
+        return self.cells["mean"].clip(upper=ACCURACY_TICKS[-1])
+
+
+def depth_curve_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
+    """Draw a depth curve of `study.analysis.depth_curve`: accuracy with 95 % intervals, chance and the linear baseline.
+
+    With two depths or more: accuracy against depth on a log2 scale, one line for each combination of the other axes,
+    and below it how many seeds diverged or failed, if any did. Else one dot a cell, the highest mean on top. An
+    activation slope is printed where it is not 0.
+    """
+    if "depth" in axes_of(curve) and curve["depth"].nunique() > 1:
+        return _line_figure(curve, linear_baseline, title)
+    return _dot_figure(curve, linear_baseline, title)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write the figure as PNG or SVG by the path's suffix; equal figures give equal files.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ValueError(f"figure path {str(path)!r}: the suffix must be one of {', '.join(FORMATS)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    undated: dict[str, Any] = {"Date" if path.suffix == ".svg" else "Software": None}
+    with mpl.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, dpi=DOTS_PER_INCH, metadata=undated)
+    return path
+
+
+def _line_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
+    lines = list(_lines(curve))
+    failing = [line for line in lines if line.cells["diverged"].any()]
+    chances, baseline = _chances(curve), _baseline(curve, linear_baseline)
+    labels = len(lines) + len(chances) + len(baseline)
+    heights = [max(CURVE_INCHES, LABEL_INCHES * labels + FRAME_INCHES)]
+    if failing:
+        heights.append(LABEL_INCHES * len(failing) + LABEL_INCHES)
+    figure = Figure(figsize=(WIDTH_INCHES, sum(heights)), layout="constrained", facecolor="white")
+    panels = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+    for line in lines:
+        _draw_line(panels[0], line)
+    _frame_curve(panels[0], curve)
+    _frame(figure, panels[0], title, _note(curve))
+    _scale_accuracy(panels[0], max([curve["mean"].max(), *baseline.values()]))
+    _draw_levels(panels[0].axhline, chances, ":")
+    _draw_levels(panels[0].axhline, baseline, "--")
+    _label_ends(panels[0], lines, chances | baseline, LABEL_INCHES / (heights[0] - FRAME_INCHES))
+    if failing:
+        _draw_failures(panels[1], failing)
+    return figure
+
+
+def _lines(curve: pd.DataFrame) -> Iterator[_Line]:
+    names = [name for name in axes_of(curve) if name != "depth"]
+    groups = [cells for _, cells in curve.groupby(names, dropna=False)] if names else [curve]
+    octaves = np.log2(np.sort(curve["depth"].unique()))
+    dodge = min(DODGE_SHARE * np.ptp(octaves), DODGE_LIMIT * np.diff(octaves).min() / len(groups))
+    drawn = {True: 0, False: 0}
+    for position, group in enumerate(groups):
+        cells = group.sort_values("depth")
+        aside = dodge * (position - (len(groups) - 1) / 2)
+        residual = bool((cells["architecture"] == "residual").all())
+        colors = REFERENCE_COLORS if residual else PALETTE
+        color, marker = colors[drawn[residual] % len(colors)], MARKERS[position % len(MARKERS)]
+        yield _Line(
+            cell_name(cells.iloc[0], names) or "mean", cells, np.log2(cells["depth"].to_numpy()) + aside, color, marker
+        )
+        drawn[residual] += 1
+
+
+def _slopes(cells: pd.DataFrame) -> str:
+    """The activation slopes of the cells, where they are not all zero."""
+    slopes = cells["activation_slope"].dropna().astype(float)
+    if slopes.empty or slopes.max() == 0:
+        return ""
+    return f", slope {slopes.min():g}" + (f" to {slopes.max():g}" if slopes.min() < slopes.max() else "")
+
+
+def _draw_line(axes: Axes, line: _Line) -> None:
+    axes.vlines(line.octaves, line.cells["low"], line.cells["high"], color=line.color, lw=1.6, alpha=0.55)
+    axes.plot(line.octaves, line.means, line.marker + "-", color=line.color, lw=1.8, ms=5.5, label=line.name)
+    failed = (line.cells["diverged"] > 0).to_numpy()
+    _draw_crosses(axes, line.octaves[failed], line.means[failed])
+
+
+def _draw_crosses(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike) -> None:
+    axes.plot(x, y, "x", color="black", ms=9.0, mew=1.6, label="_diverged", zorder=4)
+
+
+def _frame_curve(axes: Axes, curve: pd.DataFrame) -> None:
+    depths = np.sort(curve["depth"].unique())
+    octaves = np.log2(depths)
+    printed = [len(depths) - 1]
+    for index in reversed(range(len(depths))):
+        printed += [index] if octaves[printed[-1]] - octaves[index] > TICK_SHARE * np.ptp(octaves) else []
+    axes.set_xticks(octaves[printed], [str(depth) for depth in depths[printed]])
+    axes.set_xticks(octaves, minor=True)
+    axes.tick_params(labelbottom=True)
+    axes.set_xlabel("depth: convolutions and the classifier (log scale)", fontsize=TEXT_POINTS)
+    axes.set_ylabel(f"{_metric_words(curve)} (log scale of the error)", fontsize=TEXT_POINTS)
+    axes.yaxis.grid(True, color=GRID_COLOR)
+
+
+def _frame(figure: Figure, axes: Axes, title: str, note: str) -> None:
+    """Title above, note below, and the quiet parts that both kinds of figure share."""
+    heading, footing = textwrap.fill(title, TITLE_CHARACTERS), textwrap.fill(note, NOTE_CHARACTERS)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=TITLE_POINTS, fontweight="bold")
+    figure.supxlabel(footing, x=0.01, ha="left", fontsize=NOTE_POINTS, color=HELPER_COLOR)
+    axes.tick_params(labelsize=TEXT_POINTS)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _note(curve: pd.DataFrame) -> str:
+    if curve.empty:
+        return "Nothing is confirmed yet."
+    least, most = int(curve["seeds"].min()), int(curve["seeds"].max())
+    seeds = f"{least} to {most} seeds" if least < most else f"{most} seeds"
+    shown = f"Mean and 95 % interval over {seeds}" if most > 1 else "One seed each, so no intervals"
+    failures = "; a seed that diverged or failed (\N{MULTIPLICATION SIGN}) counts as chance"
+    return f"{shown}{failures if curve['diverged'].any() else ''}."
+
+
+def _metric_words(curve: pd.DataFrame) -> str:
+    return METRICS[curve["metric"].iloc[0]][0] if len(curve) else "accuracy"
+
+
+def _chances(curve: pd.DataFrame) -> dict[str, float]:
+    """Chance levels by label: one for each number of classes."""
+    return {f"chance {chance:.3f}": float(chance) for chance in curve["chance"].dropna().unique()}
+
+
+def _baseline(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None) -> dict[str, float]:
+    if linear_baseline is None or curve.empty:
+        return {}
+    accuracy = baseline_accuracy(linear_baseline, curve["metric"].iloc[0])
+    return {f"linear baseline {accuracy:.3f}": accuracy}
+
+
+def _draw_levels(draw: Callable[..., Any], levels: Mapping[str, float], style: str) -> None:
+    """Draw levels with `axhline` or `axvline`, behind the data."""
+    for label, level in levels.items():
+        draw(level, color=HELPER_COLOR, lw=1.3, ls=style, zorder=1, label=label)
+
+
+def _scale_accuracy(axes: Axes, best: float) -> None:
+    """Scale the vertical axis by halvings of the error, from accuracy 0 to a tick above `best`."""
+    axes.set_yscale("function", functions=(_halvings, lambda halvings: 1.0 - 2.0**-halvings))
+    above = [index for index, tick in enumerate(ACCURACY_TICKS) if 1.0 - tick <= AIR_SHARE * (1.0 - best)]
+    ticks = ACCURACY_TICKS[: above[0] + 1] if above else ACCURACY_TICKS
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0.0, 1.0 - TOP_SHARE * (1.0 - ticks[-1]))
+
+
+def _halvings(accuracy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """How often an error of 1 is halved to reach this accuracy."""
+    return -np.log2(np.maximum(1.0 - np.asarray(accuracy, dtype=np.float64), LEAST_ERROR))
+
+
+def _label_ends(axes: Axes, lines: list[_Line], levels: dict[str, float], gap: float) -> None:
+    """Write each label to the right, `gap` axes heights from the next or more, with a thread to what it names."""
+    right, top = axes.get_xlim()[1], _halvings(axes.get_ylim()[1])
+    ends = [(right, level, label, HELPER_COLOR) for label, level in levels.items()]
+    for line in lines:
+        label = f"{line.name} {line.cells['mean'].iloc[-1]:.3f}{_slopes(line.cells)}"
+        ends.append((line.octaves[-1], line.means.iloc[-1], label, line.color))
+    ends.sort(key=lambda end: end[1])
+    heights = _spread([float(_halvings(end[1]) / top) for end in ends], gap)
+    for (x, y, label, color), height in zip(ends, heights, strict=True):
+        thread = {"arrowstyle": "-", "color": color, "lw": 0.7, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
+        style: dict[str, Any] = {"textcoords": "axes fraction", "va": "center", "color": color, "arrowprops": thread}
+        axes.annotate(label, (x, y), (LABEL_PLACE, height), **style)
+    axes.set_xlim(right=right)
+
+
+def _spread(values: list[float], gap: float) -> list[float]:
+    """Move ascending values apart until neighbours are `gap` apart and none is above 1; fixed where there is room."""
+    places: list[float] = []
+    for value in values:
+        places.append(max(value, places[-1] + gap) if places else value)
+    ceiling = 1.0
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], ceiling)
+        ceiling = places[index] - gap
+    return places
+
+
+def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
+    """A table under the depths: how many seeds of each line diverged or failed, in the line's colour."""
+    for row, line in enumerate(lines):
+        style: dict[str, Any] = {"va": "center", "fontsize": NOTE_POINTS, "color": line.color}
+        for depth, failed, seeds in line.cells[["depth", "diverged", "seeds"]].itertuples(index=False):
+            axes.text(np.log2(depth), row, f"{failed}/{seeds}" if failed else "0", ha="center", **style)
+        axes.text(LABEL_PLACE, row, line.name, transform=axes.get_yaxis_transform(), **style)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.tick_params(length=0, which="both", labelbottom=False)
+    axes.set_title("Seeds that diverged or failed", loc="left", fontsize=NOTE_POINTS, color=HELPER_COLOR, pad=3)
+    axes.spines[:].set_visible(False)
+
+
+def _dot_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
+    cells = curve.sort_values("mean", kind="stable")
+    height = DOT_FRAME_INCHES + DOT_ROW_INCHES * max(len(cells), 1)
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    _draw_dots(axes, cells)
+    baseline = _baseline(curve, linear_baseline)
+    _draw_levels(axes.axvline, baseline, "--")
+    left, right = axes.get_xlim()
+    chances = {label: level for label, level in _chances(curve).items() if left < level < right}
+    _draw_levels(axes.axvline, chances, ":")
+    axes.set_ylim(-0.6, max(len(cells), 1) - 0.4)
+    axes.set_xlabel(_metric_words(curve), fontsize=TEXT_POINTS)
+    axes.xaxis.grid(True, color=GRID_COLOR)
+    lines = [*(f"Dashed: {label}." for label in baseline), *(f"Dotted: {label}." for label in chances)]
+    _frame(figure, axes, title, " ".join([_note(curve), *_name_dots(axes, cells), *lines]))
+    return figure
+
+
+def _name_dots(axes: Axes, cells: pd.DataFrame) -> list[str]:
+    """Name each row by what varies between the cells; what they all share, as a sentence for the note."""
+    names = axes_of(cells)
+    varying = [name for name in names if cells[name].nunique(dropna=False) > 1] or names
+    axes.set_yticks(range(len(cells)), [cell_name(cell, varying) for _, cell in cells.iterrows()])
+    shared = [name for name in names if name not in varying]
+    return [f"All cells: {cell_name(cells.iloc[0], shared)}."] if shared else []
+
+
+def _draw_dots(axes: Axes, cells: pd.DataFrame) -> None:
+    rows = np.arange(len(cells))
+    axes.hlines(rows, cells["low"], cells["high"], color=PALETTE[0], lw=1.8, alpha=0.55)
+    axes.plot(cells["mean"], rows, "o", color=PALETTE[0], ms=6.0, label="mean")
+    failed = (cells["diverged"] > 0).to_numpy()
+    _draw_crosses(axes, cells["mean"][failed], rows[failed])
+    for row, (_, cell) in enumerate(cells.iterrows()):
+        failures = f", {cell['diverged']}/{cell['seeds']} diverged or failed" if cell["diverged"] else ""
+        text = f"{cell['mean']:.3f}{_slopes(cells.iloc[[row]])}{failures}"
+        axes.text(LABEL_PLACE, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=NOTE_POINTS)

@@ -1,0 +1,152 @@
+"""Confirmed rows of a `trials` table as scores by cell and seed; the interval of a mean. Never Ray or torch.
+
+A score is an accuracy. A seed that diverged, failed or ran out of memory scores chance, 1 / num_classes, and stays.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+FAILURES = ("diverged", "failed", "out_of_memory")
+STATUSES = ("ok", "pruned", *FAILURES)
+
+# Metric -> (words for it, key of the same split in the linear baseline). Only accuracies have a chance level.
+METRICS = {
+    "val_accuracy": ("validation accuracy", "validation_accuracy"),
+    "best_val_accuracy": ("best validation accuracy", "validation_accuracy"),
+    "test_accuracy": ("test accuracy", "test_accuracy"),
+}
+
+# What a reader wants to know of a cell beside its score: all of its rows share it, unless rows were pooled.
+CONTEXT = ("architecture", "activation_slope", "learning_rate", "chance")
+
+UPPER_QUANTILE = 0.975
+BOOTSTRAP_FROM = 10  # Below ten seeds a resample repeats too few values to show the tails.
+RESAMPLES = 5_000  # The Monte Carlo error of an interval's end is then about 1 % of its width.
+BOOTSTRAP_SEED = 20170726  # Any fixed number will do: the same table must give the same interval.
+
+# A seed that covers less of the way from chance to 1 has not trained. For ten classes this is an accuracy of 0.145:
+# 2.5 standard deviations of a guesser on 270 images, and above what a constant answer gets on uneven classes.
+TRAINED_SHARE = 0.05
+
+
+class Estimate(NamedTuple):
+    """A mean over `n` values and its 95 % interval; NaN where n is too small to give one."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def seeded(generator: np.random.Generator | None) -> np.random.Generator:
+    """The given generator, or one from the fixed seed."""
+    return np.random.default_rng(BOOTSTRAP_SEED) if generator is None else generator
+
+
+def mean_interval(values: npt.ArrayLike, generator: np.random.Generator | None = None) -> Estimate:
+    """Mean of `values` (n,) and its 95 % interval.
+
+    n < 2: none. n < 10: Student's t, mean +- t(0.975, n-1) * s / sqrt(n). From 10 up: the percentile bootstrap of the
+    mean with both tails set to Phi(-sqrt(n / (n-1)) * t(0.975, n-1)), without which it is too narrow at small n
+    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded percentile interval).
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    n = len(sample)
+    if n < 2:
+        return Estimate(float(sample[0]) if n else math.nan, math.nan, math.nan, n)
+    mean = float(sample.mean())
+    t = float(stats.t.ppf(UPPER_QUANTILE, n - 1))
+    if n < BOOTSTRAP_FROM:
+        half_width = t * float(sample.std(ddof=1)) / math.sqrt(n)
+        return Estimate(mean, mean - half_width, mean + half_width, n)
+    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * t))
+    draws = seeded(generator).integers(n, size=(RESAMPLES, n))
+    low, high = np.quantile(sample[draws].mean(axis=1), (tail, 1 - tail))
+    return Estimate(mean, float(low), float(high), n)
+
+
+def mean_difference(
+    a: "pd.Series[float]", b: "pd.Series[float]", generator: np.random.Generator | None = None
+) -> Estimate:
+    """`mean_interval` of a - b over equal index values (each once a side), clipped to [-1, 1]."""
+    mean, low, high, n = mean_interval((a - b).dropna().to_numpy(), generator)
+    low, high = np.clip((low, high), -1.0, 1.0)
+    return Estimate(mean, float(low), float(high), n)
+
+
+def select(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A copy of the named columns, with lists in them as text so that they can be compared.
+
+    Raises:
+        ValueError: a column is missing; an empty table may lack any.
+    """
+    columns = list(dict.fromkeys(columns))
+    if trials.empty:
+        return trials.reindex(columns=columns)
+    missing = [name for name in columns if name not in trials.columns]
+    if missing:
+        raise ValueError(f"no column {', '.join(missing)} in this table; it has {', '.join(map(str, trials.columns))}")
+    return trials[columns].apply(_lists_as_text)
+
+
+def _lists_as_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    if column.dtype != object:
+        return column
+    return column.map(
+        lambda value: str(np.asarray(value).tolist()) if isinstance(value, list | tuple | np.ndarray) else value
+    )
+
+
+def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Confirmed rows: the named columns, seed, score, diverged (any failure), at_chance and CONTEXT.
+
+    A pruned row has no final accuracy and says nothing of divergence, and a finished row may lack the metric: both
+    are left out.
+
+    Raises:
+        ValueError: the metric is no accuracy, a column is missing, or the chance level of a row is unknown.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric!r}: must be one of {', '.join(METRICS)}")
+    rows = select(trials, [*columns, "seed", "phase", "status", "num_classes", metric, *CONTEXT[:-1]])
+    rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", *FAILURES])]
+    if rows["num_classes"].isna().any():
+        raise ValueError("num_classes is null in a confirmed row: its chance level is unknown")
+    chance = 1.0 / rows["num_classes"].astype(np.float64)
+    diverged = rows["status"] != "ok"
+    score = rows[metric].astype(np.float64).mask(diverged, chance)
+    at_chance = score <= chance + TRAINED_SHARE * (1.0 - chance)
+    return rows.assign(chance=chance, score=score, diverged=diverged, at_chance=at_chance)[score.notna()]
+
+
+def seed_scores(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """`confirmed_rows` as one row for each cell and seed: mean score; did any repeat diverge, all stay at chance."""
+    seeds = rows.groupby(list(dict.fromkeys([*axes, "seed"])), dropna=False, observed=True)
+    return seeds.agg(
+        score=("score", "mean"), diverged=("diverged", "max"), at_chance=("at_chance", "min")
+    ).reset_index()
+
+
+def matches(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
+    """Which rows have every chosen value; null matches null."""
+    hits = pd.Series(True, index=rows.index)
+    for name, value in chosen.items():
+        hits &= rows[name].isna() if pd.isna(value) else rows[name] == value
+    return hits
+
+
+def cell_name(cell: "pd.Series[Any]", axes: Sequence[str]) -> str:
+    """A cell in words, such as `depth=110 isometric`: name=value for each axis, a recipe by its name alone."""
+    return " ".join(_value(cell[name]) if name == "recipe" else f"{name}={_value(cell[name])}" for name in axes)
+
+
+def _value(value: Any) -> str:
+    if pd.isna(value):
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,125 @@
+"""Properties of study.scores: intervals against SciPy and by simulation, and which rows count as what."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from study.scores import cell_name, confirmed_rows, matches, mean_difference, mean_interval, seed_scores, select
+
+
+def confirmed(**columns: object) -> pd.DataFrame:
+    """Confirmed rows of one plain cell on ten classes, with these columns over it."""
+    fixed = {"phase": "confirm", "status": "ok", "num_classes": 10, "architecture": "plain"}
+    return pd.DataFrame(fixed | {"activation_slope": 0.0, "learning_rate": 0.1, "depth": 8} | columns)
+
+
+def test_below_ten_values_the_interval_is_students() -> None:
+    values = np.array([0.91, 0.95, 0.94, 0.97])
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((values.mean(), expected.low, expected.high, 4))
+
+
+def test_students_interval_by_hand() -> None:
+    # mean 0.8, s = 0.1, t(0.975, 2) = 4.3027: half width 4.3027 * 0.1 / sqrt(3).
+    assert mean_interval([0.7, 0.8, 0.9]) == pytest.approx((0.8, 0.8 - 0.24841, 0.8 + 0.24841, 3), abs=1e-5)
+
+
+def test_from_ten_values_the_interval_is_a_widened_percentile_bootstrap() -> None:
+    values = np.random.default_rng(0).beta(8.0, 2.0, size=12)
+    level = 1 - 2 * stats.norm.cdf(-math.sqrt(12 / 11) * stats.t.ppf(0.975, 11))
+    oracle = stats.bootstrap(
+        (values,), np.mean, confidence_level=level, method="percentile", n_resamples=40_000, rng=1
+    ).confidence_interval
+    width = oracle.high - oracle.low
+    assert mean_interval(values).low == pytest.approx(oracle.low, abs=0.04 * width)
+    assert mean_interval(values).high == pytest.approx(oracle.high, abs=0.04 * width)
+
+
+@pytest.mark.parametrize("n", [3, 9, 10, 25])
+def test_intervals_cover_the_true_mean_19_times_in_20(n: int) -> None:
+    generator = np.random.default_rng(n)
+    found = [mean_interval(generator.normal(0.9, 0.02, size=n), generator) for _ in range(600)]
+    coverage = np.mean([estimate.low <= 0.9 <= estimate.high for estimate in found])
+    assert 0.92 <= coverage <= 0.98  # Three standard deviations of 600 trials at 0.95.
+
+
+def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
+    assert mean_interval([0.5]) == pytest.approx((0.5, math.nan, math.nan, 1), nan_ok=True)
+    assert mean_interval([]) == pytest.approx((math.nan, math.nan, math.nan, 0), nan_ok=True)
+
+
+def test_equal_values_give_an_interval_of_no_width() -> None:
+    for n in (3, 12):
+        assert mean_interval([0.1] * n) == pytest.approx((0.1, 0.1, 0.1, n))
+
+
+def test_the_same_generator_or_none_gives_the_same_interval() -> None:
+    values = np.linspace(0.0, 1.0, 11)
+    assert mean_interval(values) == mean_interval(values)
+    assert mean_interval(values, np.random.default_rng(3)) == mean_interval(values, np.random.default_rng(3))
+    assert mean_interval(values, np.random.default_rng(3)) != mean_interval(values, np.random.default_rng(4))
+
+
+def test_difference_is_over_equal_index_values_and_stays_in_range() -> None:
+    a, b = pd.Series({1: 1.0, 2: 0.9, 3: 0.8}), pd.Series({2: 0.1, 1: 0.0, 9: 0.5})
+    difference = mean_difference(a, b)
+    assert (difference.mean, difference.n) == (pytest.approx(0.9), 2)
+    assert -1.0 <= difference.low <= difference.high <= 1.0
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory"])
+def test_a_failure_scores_chance_whatever_its_row_holds(status: str) -> None:
+    rows = confirmed(seed=[1, 2, 3], val_accuracy=[0.9, None, 0.7], status=["ok", status, status])
+    scores = confirmed_rows(rows, "val_accuracy", ["depth"])
+    assert scores["score"].tolist() == pytest.approx([0.9, 0.1, 0.1])
+    assert scores["diverged"].tolist() == [False, True, True]
+    assert scores["at_chance"].tolist() == [False, True, True]
+
+
+def test_search_pruned_and_unmeasured_rows_do_not_count() -> None:
+    rows = confirmed(
+        seed=[1, 2, 3, 4],
+        val_accuracy=[0.9, 0.8, 0.7, None],
+        phase=["confirm", "search", "confirm", "confirm"],
+        status=["ok", "ok", "pruned", "ok"],
+    )
+    assert confirmed_rows(rows, "val_accuracy", ["depth"])["seed"].tolist() == [1]
+
+
+def test_at_chance_is_a_twentieth_of_the_way_to_perfect() -> None:
+    rows = confirmed(seed=[1, 2, 3], val_accuracy=[0.09, 0.144, 0.146])
+    assert confirmed_rows(rows, "val_accuracy", ["depth"])["at_chance"].tolist() == [True, True, False]
+
+
+def test_repeats_of_a_seed_are_averaged() -> None:
+    rows = confirmed(seed=[1, 1, 2], val_accuracy=[0.8, None, 0.9], status=["ok", "diverged", "ok"])
+    scores = seed_scores(confirmed_rows(rows, "val_accuracy", ["depth"]), ["depth"])
+    assert scores["score"].tolist() == pytest.approx([0.45, 0.9])
+    assert scores["diverged"].tolist() == [True, False]
+    assert scores["at_chance"].tolist() == [False, False]
+
+
+def test_bad_tables_are_refused_by_name() -> None:
+    rows = confirmed(seed=[1], val_accuracy=[0.9], train_loss=[0.1])
+    with pytest.raises(ValueError, match="metric 'train_loss': must be one of val_accuracy"):
+        confirmed_rows(rows, "train_loss", ["depth"])
+    with pytest.raises(ValueError, match="no column recipe in this table"):
+        confirmed_rows(rows, "val_accuracy", ["recipe"])
+    with pytest.raises(ValueError, match="num_classes is null"):
+        confirmed_rows(rows.assign(num_classes=None), "val_accuracy", ["depth"])
+
+
+def test_lists_are_compared_as_text_and_null_matches_null() -> None:
+    table = pd.DataFrame({"drops": [[0.5], np.array([0.5]), (0.7,)], "clip": [1.0, None, None]})
+    rows = select(table, ["drops", "clip"])
+    assert rows["drops"].tolist() == ["[0.5]", "[0.5]", "[0.7]"]
+    assert matches(rows, {"clip": None}).tolist() == [False, True, True]
+    assert matches(rows, {"clip": 1.0}).tolist() == [True, False, False]
+
+
+def test_cell_names_read_like_settings() -> None:
+    cell = pd.Series({"depth": 110, "recipe": "isometric", "band": 1.02, "clip": None})
+    assert cell_name(cell, ["depth", "recipe", "band", "clip"]) == "depth=110 isometric band=1.02 clip=none"
