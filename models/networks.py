@@ -110,7 +110,12 @@ class ConvUnit(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, H / stride, W / stride)."""
-        output: Tensor = self.activation(self.norm(self.conv(images)))
+        output: Tensor = self.activation(self.normalized(images))
+        return output
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """The triple without its activation."""
+        output: Tensor = self.norm(self.conv(images))
         return output
 
 
@@ -128,20 +133,19 @@ class PaddedShortcut(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """activation(units(x) + shortcut(x)); the last unit's own activation is the identity."""
+    """Some triples with a shortcut around them, which ends before the last one's activation."""
 
     def __init__(self, specs: list[ConvSpec], make_activation: Callable[[], nn.Module]) -> None:
         super().__init__()
-        inner = [ConvUnit(spec, make_activation()) for spec in specs[:-1]]
-        self.units = nn.Sequential(*inner, ConvUnit(specs[-1], nn.Identity()))
+        self.inner = nn.Sequential(*(ConvUnit(spec, make_activation()) for spec in specs[:-1]))
+        self.last = ConvUnit(specs[-1], make_activation())
         stride = max(spec.stride for spec in specs)
         extra = specs[-1].out_channels - specs[0].in_channels
         self.shortcut = PaddedShortcut(stride, extra) if stride > 1 or extra > 0 else nn.Identity()
-        self.activation = make_activation()
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, H / stride, W / stride)."""
-        output: Tensor = self.activation(self.units(images) + self.shortcut(images))
+        output: Tensor = self.last.activation(self.last.normalized(self.inner(images)) + self.shortcut(images))
         return output
 
 
@@ -199,6 +203,11 @@ class ConvNet(nn.Module, ABC):
     def norms(self) -> tuple[nn.BatchNorm2d, ...]:
         """The batch normalisations; the l-th follows the l-th convolution."""
         return tuple(unit.norm for unit in self._units())
+
+    @property
+    def activations(self) -> tuple[nn.Module, ...]:
+        """The activations; the l-th is the first that the l-th convolution's output passes through."""
+        return tuple(unit.activation for unit in self._units())
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, num_classes)."""

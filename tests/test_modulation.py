@@ -1,0 +1,341 @@
+"""Modulation: the formula, fast form = in-backward form, and that nothing else is touched."""
+
+import gc
+import itertools
+import math
+import weakref
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.initializers import INITIALIZERS
+from models.modulation import (
+    FAST_DEPTH_LIMIT,
+    RULES,
+    STATISTICS,
+    TARGETS,
+    FastModulation,
+    InBackwardModulation,
+    build_modulation,
+    local_factors,
+    modulation_factors,
+)
+from models.networks import NETWORKS, PlainCNN
+
+FORMS = [FastModulation, InBackwardModulation]
+OPTIONS = list(itertools.product(RULES, TARGETS, STATISTICS))
+
+
+def factors_by_the_book(norms, rule, band, target, strength):
+    """The recursion as it is defined, in plain Python."""
+    factors = [1.0] * len(norms)
+    for layer in reversed(range(len(norms) - 1)):
+        above = factors[layer + 1]
+        reference = norms[layer + 1] * above if rule == "pairwise" else norms[-1]
+        factors[layer] = above
+        usable = all(math.isfinite(norm) and norm > 0.0 for norm in (norms[layer], reference))
+        if rule == "off" or not usable:
+            continue
+        ratio = norms[layer] * above / reference
+        if not 1.0 / band <= ratio <= band:
+            goal = 1.0 if target == "unit" else min(max(ratio, 1.0 / band), band)
+            factors[layer] = above * (goal / ratio) ** strength
+    return factors
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("band", [1.0, 1.02, 1.5, 4.0])
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, torch.tensor(0.7, dtype=torch.float64)])
+@pytest.mark.parametrize("broken", [{}, {3: 0.0}, {5: math.inf}, {2: math.nan}, {9: 0.0}, {0: math.inf, 1: 0.0}])
+def test_factors_follow_the_definition(rule, target, band, strength, broken):
+    norms = torch.rand(10, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(4).exp()
+    for layer, magnitude in broken.items():
+        norms[layer] = magnitude
+    factors = modulation_factors(norms, rule=rule, band=band, target=target, strength=strength)
+    expected = factors_by_the_book(norms.tolist(), rule, band, target, float(strength))
+    torch.testing.assert_close(factors, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_golden_factors():
+    norms = torch.tensor([8.0, 4.0, 2.0, 2.0, 1.0], dtype=torch.float64)
+    unit = modulation_factors(norms, rule="pairwise", band=1.5, target="unit", strength=1.0)
+    assert unit.tolist() == [0.125, 0.25, 0.5, 0.5, 1.0]
+    edge = modulation_factors(norms, rule="pairwise", band=1.5, target="edge", strength=1.0)
+    assert edge.tolist() == pytest.approx([0.75**3, 0.75**2, 0.75, 0.75, 1.0])
+    topmost = modulation_factors(norms, rule="cumulative", band=1.5, target="edge", strength=1.0)
+    assert topmost.tolist() == pytest.approx([0.1875, 0.375, 0.75, 0.75, 1.0])
+    half = modulation_factors(norms, rule="pairwise", band=1.5, target="unit", strength=0.5)
+    assert half.tolist() == pytest.approx([0.125**0.5, 0.5, 0.5**0.5, 0.5**0.5, 1.0])
+
+
+@pytest.mark.parametrize("rule", ["pairwise", "cumulative"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_ratio_on_the_edge_of_the_band_or_inside_is_left_exactly_alone(rule, target):
+    norms = torch.tensor([6.0, 3.0, 6.0, 3.0])
+    assert modulation_factors(norms, rule=rule, band=2.0, target=target, strength=1.0).tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_modulated_magnitudes_reach_their_goal(target):
+    norms = torch.logspace(6, 0, 12, dtype=torch.float64)
+    goal = 1.0 if target == "unit" else 1.1
+    pairwise = norms * modulation_factors(norms, rule="pairwise", band=1.1, target=target, strength=1.0)
+    torch.testing.assert_close(pairwise[:-1] / pairwise[1:], torch.full((11,), goal, dtype=torch.float64))
+    cumulative = norms * modulation_factors(norms, rule="cumulative", band=1.1, target=target, strength=1.0)
+    assert (cumulative <= norms[-1] * goal * (1 + 1e-12)).all()
+
+
+def test_a_broken_magnitude_separates_the_layers_on_its_two_sides():
+    """It is not corrected and corrects nobody, but those below it are still compared with each other."""
+    norms = torch.tensor([4.0, 2.0, 0.0, 2.0, 1.0])
+    local = local_factors(norms, rule="pairwise", band=1.0, target="unit", strength=1.0)
+    assert local.tolist() == [0.5, 1.0, 1.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_shortest_chains(rule, length):
+    factors = modulation_factors(torch.arange(length, 0, -1.0), rule=rule, band=1.0, target="unit", strength=1.0)
+    assert factors.tolist() == ([1.0] if length == 1 else [0.5 if rule != "off" else 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"rule": "always"}, "modulation = 'always': must be one of off, pairwise, cumulative"),
+        ({"target": "middle"}, "modulation_target = 'middle': must be one of edge, unit"),
+        ({"statistic": "max"}, "modulation_statistic = 'max': must be one of norm, mean"),
+        ({"band": 0.9}, "modulation_band = 0.9: must be finite and at least 1"),
+        ({"band": math.nan}, "modulation_band = nan: must be finite and at least 1"),
+    ],
+)
+def test_impossible_options_are_refused(wrong, complaint):
+    options = {"rule": "pairwise", "band": 1.02, "target": "edge", "statistic": "norm", **wrong}
+    with pytest.raises(ValueError, match=complaint):
+        build_modulation(PlainCNN(8, width=2), **options)
+
+
+def build_network(architecture="plain", depth=20, dtype=torch.float64, **options):
+    network = NETWORKS[architecture](depth, width=4, **options).to(dtype)
+    network.initialize(INITIALIZERS["orthonormal"], torch.Generator().manual_seed(0))
+    return network
+
+
+def batch(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(6, 3, 8, 8, dtype=dtype, generator=generator), torch.randint(10, (6,), generator=generator)
+
+
+def backward(network, dtype=torch.float64):
+    images, labels = batch(dtype)
+    network.zero_grad()
+    logits = network(images)
+    functional.cross_entropy(logits, labels).backward()
+    return logits.detach()
+
+
+def gradients(network):
+    return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+
+
+def modulated(form, network, strength=1.0, *, rule="pairwise", band=1.02, target="edge", statistic="norm"):
+    """One backward pass under modulation of the given form; its logits and the modulation."""
+    modulation = form(network, rule=rule, band=band, target=target, statistic=statistic)
+    modulation.strength = strength
+    modulation.recording = True
+    logits = backward(network, next(network.parameters()).dtype)
+    modulation.finish_backward()
+    return logits, modulation
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize(("rule", "target", "statistic"), OPTIONS)
+@pytest.mark.parametrize(("band", "strength"), [(1.02, 1.0), (1.15, 0.5)])
+def test_fast_form_equals_in_backward_form(architecture, rule, target, statistic, band, strength):
+    networks = [build_network(architecture, activation="leaky_relu", activation_slope=0.2) for _ in FORMS]
+    options = {"rule": rule, "band": band, "target": target, "statistic": statistic}
+    (_, fast), (_, reference) = (
+        modulated(form, network, strength, **options) for form, network in zip(FORMS, networks, strict=True)
+    )
+    for one, other in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10 * other.grad.abs().max().item())
+    torch.testing.assert_close(fast.error_norms, reference.error_norms, rtol=1e-10, atol=0)
+    torch.testing.assert_close(fast.factors, reference.factors, rtol=1e-10, atol=0)
+    assert torch.equal(fast.fired, reference.fired)
+    assert fast.fired.any() == (rule != "off")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_forward_pass_is_bit_for_bit_alone(architecture, rule, form):
+    bare, watched = build_network(architecture), build_network(architecture)
+    logits, _ = modulated(form, watched, rule=rule)
+    assert torch.equal(backward(bare), logits)
+    states = zip(bare.state_dict().values(), watched.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in states)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("recording", [False, True])
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_off_is_plain_autograd(architecture, recording, form):
+    bare, watched = build_network(architecture), build_network(architecture)
+    modulation = form(watched, rule="off", band=1.02, target="edge", statistic="norm")
+    modulation.recording = recording
+    for network in (bare, watched):
+        backward(network)
+    modulation.finish_backward()
+    assert torch.equal(gradients(bare), gradients(watched))
+    assert (modulation.error_norms > 0.0).all() == recording
+    assert (modulation.factors == 1.0).all()
+    assert not modulation.fired.any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_strength_zero_is_plain_autograd(form):
+    bare, watched = build_network(), build_network()
+    backward(bare)
+    modulated(form, watched, strength=0.0)
+    assert torch.equal(gradients(bare), gradients(watched))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_magnitudes_are_those_of_the_errors_themselves(form, statistic):
+    network = build_network(depth=8)
+    outputs = []
+
+    def keep(_module, _inputs, output):
+        output.retain_grad()
+        outputs.append(output)
+
+    for conv in network.convs:
+        conv.register_forward_hook(keep)
+    _, modulation = modulated(form, network, rule="off", statistic=statistic)
+    reduce = torch.linalg.vector_norm if statistic == "norm" else lambda error: error.square().mean().sqrt()
+    torch.testing.assert_close(modulation.error_norms, torch.stack([reduce(output.grad) for output in outputs]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parameters_take_the_factors_above_them(form):
+    """Conv l takes a_l, the normalisation after it a_{l+1}, the last one and the linear layer 1."""
+    bare, watched = build_network(depth=8), build_network(depth=8)
+    backward(bare)
+    _, modulation = modulated(form, watched)
+    factors = [*modulation.factors.tolist(), 1.0]
+    for layer, (plain, scaled) in enumerate(zip(bare.convs, watched.convs, strict=True)):
+        torch.testing.assert_close(scaled.weight.grad, plain.weight.grad * factors[layer])
+        for name in ("weight", "bias"):
+            plain_norm, scaled_norm = (getattr(net.norms[layer], name).grad for net in (bare, watched))
+            torch.testing.assert_close(scaled_norm, plain_norm * factors[layer + 1])
+    assert torch.equal(watched.classifier.weight.grad, bare.classifier.weight.grad)
+
+
+def test_form_is_chosen_by_depth():
+    options = {"rule": "pairwise", "band": 1.02, "target": "edge", "statistic": "norm"}
+    assert isinstance(build_modulation(PlainCNN(200, width=1), **options), FastModulation)
+    assert isinstance(build_modulation(PlainCNN(206, width=1), **options), InBackwardModulation)
+    assert FAST_DEPTH_LIMIT == 200
+
+
+def test_in_backward_form_survives_where_plain_errors_overflow():
+    network = build_network(depth=602, dtype=torch.float32)
+    _, modulation = modulated(InBackwardModulation, network, rule="pairwise", target="unit")
+    assert gradients(network).isfinite().all()
+    assert modulation.error_norms.isfinite().all()
+    assert modulation.error_norms[0] > 1e38
+
+
+def test_in_backward_magnitude_neither_overflows_nor_underflows():
+    network = build_network(depth=8, dtype=torch.float32)
+    modulation = InBackwardModulation(network, rule="off", band=1.0, target="edge", statistic="norm")
+    for scale in (1e30, 1e-30, 0.0):
+        magnitude = modulation._magnitude(torch.full((4, 4), scale))
+        assert magnitude.item() == pytest.approx(4.0 * scale, rel=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_removed_hooks_are_gone(form):
+    bare, watched = build_network(depth=8), build_network(depth=8)
+    _, modulation = modulated(form, watched)
+    modulation.remove()
+    assert not any(module._forward_hooks for module in watched.modules())
+    for network in (bare, watched):
+        backward(network)
+    # The watched net has run its statistics once more, which training mode does not use.
+    assert torch.equal(gradients(bare), gradients(watched))
+
+
+class Token:
+    """Something to hang on a node of the graph; nodes themselves take no weak references."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_graph_outlives_its_step(form):
+    network = build_network(depth=8)
+    modulation = form(network, rule="pairwise", band=1.02, target="edge", statistic="norm")
+    images, labels = batch()
+    logits = network(images)
+    loss = functional.cross_entropy(logits, labels)
+    loss.backward()
+    modulation.finish_backward()
+    token = Token()
+    logits.grad_fn.metadata["token"] = token
+    graph = weakref.ref(token)
+    gc.disable()
+    try:
+        del logits, loss, token
+        assert graph() is None
+    finally:
+        gc.enable()
+    assert not any(tensor.requires_grad for tensor in (modulation.error_norms, modulation.factors))
+
+
+class NoHostReads(TorchDispatchMode):
+    """Fails on every operator that brings a number to the host; on a GPU each would stop the pipeline."""
+
+    FORBIDDEN = ("_local_scalar_dense", "is_nonzero", "item", "equal", "nonzero")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function.overloadpacket.__name__ not in self.FORBIDDEN, function
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("rule", "target", "statistic"), OPTIONS)
+def test_no_number_is_read_back_within_a_step(form, rule, target, statistic):
+    network = build_network(depth=8)
+    with NoHostReads():
+        modulated(form, network, 0.5, rule=rule, target=target, statistic=statistic)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_bfloat16_autocast_measures_in_float32(form, channels_last):
+    network = build_network(depth=8, dtype=torch.float32)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    modulation = form(network, rule="pairwise", band=1.02, target="edge", statistic="norm")
+    images, labels = batch(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = functional.cross_entropy(network(images), labels)
+    loss.backward()
+    modulation.finish_backward()
+    _, full = modulated(form, build_network(depth=8, dtype=torch.float32))
+    assert modulation.error_norms.dtype == full.error_norms.dtype
+    torch.testing.assert_close(modulation.error_norms, full.error_norms, rtol=0.1, atol=0)
+    assert all(parameter.grad.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_a_second_step_starts_afresh():
+    network = build_network(depth=8)
+    _, modulation = modulated(InBackwardModulation, network)
+    first, once = gradients(network).clone(), modulation.factors.clone()
+    backward(network)
+    modulation.finish_backward()
+    torch.testing.assert_close(gradients(network), first)
+    torch.testing.assert_close(modulation.factors, once)

@@ -1,0 +1,174 @@
+"""Regularisers: zero sets, closed-form gradients against autograd, and the penalty of a whole network."""
+
+import math
+
+import pytest
+import torch
+
+from models.initializers import INITIALIZERS
+from models.networks import NETWORKS, PlainCNN
+from models.regularizers import REGULARIZERS, NetworkPenalty
+
+SHAPES = [(4, 3, 3, 3), (16, 1, 3, 3), (7, 2, 1, 1), (5, 5, 1, 1), (8, 4, 3, 3)]
+
+
+def random_weight(shape, seed=0):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def orthonormal_weight(shape):
+    weight = torch.empty(shape, dtype=torch.float64)
+    INITIALIZERS["orthonormal"](weight, torch.Generator().manual_seed(0))
+    return weight
+
+
+def delta_weight(shape):
+    weight = torch.empty(shape, dtype=torch.float64)
+    INITIALIZERS["delta_orthogonal"](weight, torch.Generator().manual_seed(0))
+    return weight
+
+
+# For each entry, members of the zero set that it names.
+ZEROS = {
+    "none": [random_weight((4, 3, 3, 3))],
+    "l2": [torch.zeros(4, 3, 3, 3, dtype=torch.float64)],
+    "orthonormal": [orthonormal_weight(shape) for shape in SHAPES],
+}
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_penalty_and_gradient_vanish_on_the_zero_set(name):
+    for weight in ZEROS[name]:
+        assert REGULARIZERS[name].value(weight).item() == pytest.approx(0.0, abs=1e-12)
+        assert REGULARIZERS[name].gradient(weight).abs().max().item() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in REGULARIZERS if name != "none"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_penalty_is_positive_off_the_zero_set(name, shape):
+    assert REGULARIZERS[name].value(random_weight(shape)).item() > 0.01
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_closed_form_gradient_equals_autograd(name, stride, shape):
+    weight = random_weight(shape).requires_grad_()
+    value = REGULARIZERS[name].value(weight, stride=stride)
+    assert value.shape == ()
+    (expected,) = torch.autograd.grad(value, weight)
+    closed = REGULARIZERS[name].gradient(weight.detach(), stride=stride)
+    torch.testing.assert_close(closed, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_stack_is_handled_as_its_members(name, shape):
+    weights = [random_weight(shape, seed) for seed in range(3)]
+    for function in (REGULARIZERS[name].value, REGULARIZERS[name].gradient):
+        torch.testing.assert_close(function(torch.stack(weights)), torch.stack([function(one) for one in weights]))
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_memory_format_makes_no_difference(name):
+    weight = random_weight((8, 4, 3, 3))
+    other = weight.to(memory_format=torch.channels_last)
+    for function in (REGULARIZERS[name].value, REGULARIZERS[name].gradient):
+        torch.testing.assert_close(function(other), function(weight), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_no_regulariser_changes_the_weight_or_the_global_generator(name):
+    weight, before = random_weight((8, 4, 3, 3)), torch.get_rng_state()
+    REGULARIZERS[name].gradient(weight)
+    REGULARIZERS[name].value(weight)
+    assert torch.equal(weight, random_weight((8, 4, 3, 3)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_grouped_entry_leaves_wide_banks_alone_where_an_ungrouped_one_would_pull():
+    weight = orthonormal_weight((16, 1, 3, 3))
+    matrix = weight.flatten(1)
+    whole = 0.5 * (matrix @ matrix.mT - torch.eye(16, dtype=torch.float64)).square().sum()
+    assert REGULARIZERS["orthonormal"].value(weight) < 1e-20
+    assert whole > 1.0
+
+
+def test_double_sided_penalty_is_twice_the_single_sided_one_plus_a_constant():
+    """||W^T W - I||^2 + ||W W^T - I||^2 = 2 ||W^T W - I||^2 + f_in - f_out, so it is no regulariser of its own."""
+    matrix = random_weight((4, 3, 3, 3)).flatten(1).mT
+    f_in, f_out = matrix.shape
+    columns = (matrix.mT @ matrix - torch.eye(f_out, dtype=torch.float64)).square().sum()
+    rows = (matrix @ matrix.mT - torch.eye(f_in, dtype=torch.float64)).square().sum()
+    torch.testing.assert_close(columns + rows, 2 * columns + f_in - f_out)
+    torch.testing.assert_close(columns, 2 * REGULARIZERS["orthonormal"].value(random_weight((4, 3, 3, 3))))
+
+
+def test_golden_values():
+    weight = torch.arange(1.0, 13.0, dtype=torch.float64).reshape(3, 4, 1, 1) / 10
+    assert REGULARIZERS["l2"].value(weight).item() == pytest.approx(3.25)
+    filters = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8], [0.9, 1.0, 1.1, 1.2]]
+    residuals = [sum(map(math.prod, zip(a, b, strict=True))) - (a is b) for a in filters for b in filters]
+    assert REGULARIZERS["orthonormal"].value(weight).item() == pytest.approx(
+        sum(residual**2 for residual in residuals) / 2
+    )
+
+
+def network_with_gradients(architecture="plain", channels_last=False):
+    network = NETWORKS[architecture](8, width=4, in_channels=1).double()
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return network
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_network_penalty_adds_the_gradient_of_its_value(name, architecture, channels_last):
+    network = network_with_gradients(architecture, channels_last)
+    NetworkPenalty(network, name).add_gradients_(0.25)
+    for conv in network.convs:
+        expected = 1.0 + 0.25 * REGULARIZERS[name].gradient(conv.weight.detach(), stride=conv.stride[0])
+        torch.testing.assert_close(conv.weight.grad, expected, rtol=1e-10, atol=1e-10)
+    decay = 0.0 if name == "none" else 0.25
+    torch.testing.assert_close(network.classifier.weight.grad, 1.0 + decay * network.classifier.weight.detach())
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_network_penalty_leaves_biases_and_normalisation_alone(name):
+    network = network_with_gradients()
+    NetworkPenalty(network, name).add_gradients_(0.25)
+    others = [*(p for norm in network.norms for p in norm.parameters()), network.classifier.bias]
+    assert all((parameter.grad == 1.0).all() for parameter in others)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_network_penalty_value_is_the_sum_over_layers(name):
+    network = network_with_gradients()
+    values = [REGULARIZERS[name].value(conv.weight.detach(), stride=conv.stride[0]) for conv in network.convs]
+    decay = 0.0 if name == "none" else 0.5 * network.classifier.weight.detach().square().sum()
+    torch.testing.assert_close(NetworkPenalty(network, name).value(), sum(values) + decay)
+
+
+def test_network_penalty_of_strength_zero_changes_nothing_even_for_infinite_weights():
+    network = network_with_gradients()
+    with torch.no_grad():
+        network.convs[0].weight.fill_(math.inf)
+    NetworkPenalty(network, "orthonormal").add_gradients_(0.0)
+    assert all((parameter.grad == 1.0).all() for parameter in network.parameters())
+
+
+def test_network_penalty_sees_weights_as_they_are_when_called():
+    network = network_with_gradients()
+    penalty = NetworkPenalty(network, "l2")
+    with torch.no_grad():
+        network.convs[2].weight.fill_(7.0)
+    penalty.add_gradients_(1.0)
+    assert (network.convs[2].weight.grad == 8.0).all()
+
+
+def test_unknown_regulariser_is_refused_by_name():
+    with pytest.raises(ValueError, match="regularizer = 'l3': must be one of none, l2, orthonormal"):
+        NetworkPenalty(PlainCNN(8), "l3")
