@@ -114,15 +114,22 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) ->
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: must be one of {', '.join(METRICS)}")
-    rows = select(trials, [*columns, "seed", "phase", "status", "num_classes", metric, *CONTEXT[:-1]])
+    rows = select(trials, [*columns, "seed", "phase", "status", "dataset", "num_classes", metric, *CONTEXT[:-1]])
+    rows = rows.assign(num_classes=_classes(rows))
     rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", *FAILURES])]
     if rows["num_classes"].isna().any():
-        raise ValueError("num_classes is null in a confirmed row: its chance level is unknown")
-    chance = 1.0 / rows["num_classes"].astype(np.float64)
+        raise ValueError("num_classes is null in every row of a confirmed data set: its chance level is unknown")
+    chance = 1.0 / rows["num_classes"]
     diverged = rows["status"] != "ok"
     score = rows[metric].astype(np.float64).mask(diverged, chance)
     at_chance = score <= chance + TRAINED_SHARE * (1.0 - chance)
     return rows.assign(chance=chance, score=score, diverged=diverged, at_chance=at_chance)[score.notna()]
+
+
+def _classes(rows: pd.DataFrame) -> "pd.Series[float]":
+    """num_classes of each row; a trial that failed may not know it, but the others on its data set do."""
+    classes = rows["num_classes"].astype(np.float64)
+    return classes.fillna(classes.groupby(rows["dataset"]).transform("max"))
 
 
 def seed_scores(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:

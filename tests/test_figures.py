@@ -21,6 +21,7 @@ def curve_of(depths: list[int], recipes: list[str], *, seeds: int = 3, diverged:
     generator = np.random.default_rng(0)
     rows = [
         {"depth": depth, "recipe": recipe, "seed": seed, "phase": "confirm", "num_classes": 10, "learning_rate": 0.1}
+        | {"dataset": "digits"}
         | {"status": "diverged" if recipe == diverged and depth == max(depths) else "ok"}
         | {"architecture": "residual" if recipe == "residual" else "plain"}
         | {"activation_slope": 0.5 if recipe == "isometric" and depth > 8 else 0.0}

@@ -12,7 +12,7 @@ from study.scores import cell_name, confirmed_rows, matches, mean_difference, me
 
 def confirmed(**columns: object) -> pd.DataFrame:
     """Confirmed rows of one plain cell on ten classes, with these columns over it."""
-    fixed = {"phase": "confirm", "status": "ok", "num_classes": 10, "architecture": "plain"}
+    fixed = {"phase": "confirm", "status": "ok", "num_classes": 10, "architecture": "plain", "dataset": "digits"}
     return pd.DataFrame(fixed | {"activation_slope": 0.0, "learning_rate": 0.1, "depth": 8} | columns)
 
 
@@ -92,6 +92,18 @@ def test_search_pruned_and_unmeasured_rows_do_not_count() -> None:
 def test_at_chance_is_a_twentieth_of_the_way_to_perfect() -> None:
     rows = confirmed(seed=[1, 2, 3], val_accuracy=[0.09, 0.144, 0.146])
     assert confirmed_rows(rows, "val_accuracy", ["depth"])["at_chance"].tolist() == [True, True, False]
+
+
+def test_a_failed_row_without_num_classes_takes_that_of_its_data_set() -> None:
+    rows = confirmed(
+        seed=[1, 1, 2, 3],
+        val_accuracy=[0.9, 0.9, None, None],
+        phase=["search", "search", "confirm", "confirm"],
+        status=["ok", "ok", "failed", "out_of_memory"],
+        dataset=["digits", "cifar100", "cifar100", "digits"],
+        num_classes=[10, 100, None, None],
+    )
+    assert confirmed_rows(rows, "val_accuracy", ["depth"])["score"].tolist() == pytest.approx([0.01, 0.1])
 
 
 def test_repeats_of_a_seed_are_averaged() -> None:
