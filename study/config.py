@@ -2,9 +2,10 @@
 
 A field's name is also its key in a sweep file, the Optuna parameter, the Ray config key and the Parquet column.
 Names that live in tables (data sets, initialisers, regularisers, schedules, activations) are plain strings here and
-are checked by `study.plan.check_names`, so that reading a config needs no torch.
+are checked by `study.names.check_names`, so that reading a config needs no torch.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -110,6 +111,12 @@ def parse_config(values: dict[str, Any], *, where: str) -> TrialConfig:
         return TrialConfig.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{where}: {describe(error)}") from None
+
+
+def refuse_unknown(what: str, name: str, known: Iterable[str], where: str = "") -> None:
+    """ValueError, with the known names, when `name` is none of them."""
+    if name not in known:
+        raise ValueError(f"{where}unknown {what} {name!r}: known are {', '.join(known)}")
 
 
 def describe(error: ValidationError) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
 from search_spaces.sweep import Fields, Recipe, Scale, Sweep
-from study.config import TrialConfig, parse_config
-from study.datasets import DATASETS
+from study.config import TrialConfig, parse_config, refuse_unknown
+from study.datasets import find_dataset
 from study.sweeps import NamedSweep
 
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
@@ -131,46 +131,9 @@ def parse_value(text: str) -> Any:
         return [parse_value(part) for part in text.split(",")] if "," in text else text
 
 
-def check_names(plan: Plan) -> None:
-    """Check the names that live in the tables of models (imports torch).
-
-    Raises:
-        ValueError: with the field, the name and the known names.
-    """
-    from models.initializers import INITIALIZERS
-    from models.networks import ACTIVATIONS
-    from models.regularizers import REGULARIZERS
-    from models.schedules import SCHEDULES
-
-    tables: dict[str, Iterable[str]] = {
-        "initializer": INITIALIZERS,
-        "activation": ACTIVATIONS,
-        "regularizer": REGULARIZERS,
-        "regularizer_schedule": SCHEDULES,
-        "modulation_schedule": SCHEDULES,
-    }
-    for cell in plan.cells:
-        for name, table in tables.items():
-            for value in _values_of(cell, name):
-                _refuse_unknown(name, value, table, where=f"cell {cell.name}: ")
-
-
-def _values_of(cell: PlannedCell, name: str) -> Sequence[Any]:
-    """Every value that the field can take in this cell."""
-    distribution = cell.search.get(name)
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    return [getattr(cell.config(cell.known, seed=0), name)]
-
-
 def _choose_scale(sweep: Sweep, name: str) -> Scale:
-    _refuse_unknown("scale", name, sweep.scales)
+    refuse_unknown("scale", name, sweep.scales)
     return sweep.scales[name]
-
-
-def _refuse_unknown(what: str, name: str, known: Iterable[str], where: str = "") -> None:
-    if name not in known:
-        raise ValueError(f"{where}unknown {what} {name!r}: known are {', '.join(known)}")
 
 
 def _one_length(forced: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +145,7 @@ def _one_length(forced: dict[str, Any]) -> dict[str, Any]:
 def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> None:
     known = {**TrialConfig.model_fields, **sweep.compare, **scale.compare}
     for name in names:
-        _refuse_unknown("field", name, known)
+        refuse_unknown("field", name, known)
         if name in UNSETTABLE:
             raise ValueError(f"field {name!r} cannot be set: {UNSETTABLE[name]}")
 
@@ -202,7 +165,7 @@ def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) 
 
 
 def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]:
-    _refuse_unknown("recipe", name, recipes)
+    refuse_unknown("recipe", name, recipes)
     return name, recipes[name]
 
 
@@ -237,11 +200,12 @@ def _check_space(cell: PlannedCell) -> None:
     for name, distribution in cell.search.items():
         if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
             raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
-        for value in _extremes(distribution):
+        for value in extremes(distribution):
             cell.config({**cell.known, name: value}, seed=0)
 
 
-def _extremes(distribution: Any) -> Sequence[Any]:
+def extremes(distribution: Any) -> Sequence[Any]:
+    """The choices of a categorical distribution, else its two ends."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     return (distribution.low, distribution.high)
@@ -249,9 +213,7 @@ def _extremes(distribution: Any) -> Sequence[Any]:
 
 def _relative_cost(config: TrialConfig) -> float:
     """Multiply-adds of one trial, forward; see STEM_MACS."""
-    if config.dataset not in DATASETS:
-        raise ValueError(f"unknown dataset {config.dataset!r}: known are {', '.join(DATASETS)}")
-    dataset = DATASETS[config.dataset]
+    dataset = find_dataset(config.dataset)
     per_image = (
         (STEM_MACS + (config.depth - 3) * LAYER_MACS) * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
     )

@@ -9,7 +9,8 @@ from typing import Any
 from study.baseline import linear_baseline
 from study.cells import CellStudies
 from study.datasets import ImageData, load_dataset
-from study.plan import Plan, check_names
+from study.names import check_names
+from study.plan import Plan
 from study.provenance import provenance
 from study.records import read_arrow, recover
 from study.run_file import open_run_file, save_run_file

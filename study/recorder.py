@@ -10,6 +10,7 @@ from study.ray_environment import DriverOnly
 from ray.tune import Callback
 
 from study.cells import CellStudies, Job
+from study.datasets import DATASETS
 from study.plan import Plan
 from study.records import TableWriter
 from study.storage import Storage
@@ -64,7 +65,7 @@ class Recorder(DriverOnly, Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The worker itself was lost, more often than is allowed."""
         error = getattr(trial.get_error(), "message", None) or str(trial.get_error())
-        self._commit_trial(trial, {"status": "failed", "error": error})
+        self._commit_trial(trial, {"status": "failed", "error": error, "attempts": trial.num_failures})
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
         job = self._studies.job(trial.config["trial_id"])
@@ -88,6 +89,7 @@ class Recorder(DriverOnly, Callback):
             "phase": job.phase,
             "trial_id": job.trial_id,
             "recipe": job.compared.get("recipe"),
+            "num_classes": DATASETS[job.config.dataset].num_classes,
             "config_hash": config_hash(job),
             "commit": self._commit,
         }

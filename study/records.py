@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.config import TrialConfig
-from study.storage import RESULTS, Storage
+from study.storage import RESULTS, RUN_FILE, Storage
 
 SCHEMA_VERSION = 1
 TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
@@ -100,7 +100,10 @@ class TableWriter:
 
     def __init__(self, storage: Storage, name: str, provenance: Mapping[str, str]) -> None:
         self._storage, self._name = storage, name
-        self._metadata = {"schema_version": str(SCHEMA_VERSION), "table": name, **provenance}
+        self._metadata = {  # prefixed: pandas takes a key named `pandas` for its own
+            "study.schema_version": str(SCHEMA_VERSION),
+            "study.provenance": json.dumps(dict(provenance)),
+        }
         self._number = 1 + max((int(part[5:10]) for part in storage.names(name)), default=-1)
         self._part = SCHEMAS[name].empty_table()
         self._trials_in_part = 0
@@ -143,9 +146,9 @@ def locate_run(run: str | Path) -> Storage:
     """The storage of a run given as a name under results/, a path or a URI; ValueError when there is none."""
     for location in (run, f"{RESULTS}/{run}", f"{RESULTS}/reference/{run}"):
         storage = Storage.at(location)
-        if storage.exists("run.json"):
+        if storage.exists(RUN_FILE):
             return storage
-    raise ValueError(f"no run {run}: neither a folder with a run.json nor a name under {RESULTS}/")
+    raise ValueError(f"no run {run}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
 
 
 def read_arrow(storage: Storage, name: str) -> pa.Table:

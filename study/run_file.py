@@ -8,9 +8,8 @@ from typing import Any
 from study.plan import Plan
 from study.provenance import machine, provenance
 from study.records import read_json, write_json
-from study.storage import Storage
+from study.storage import RUN_FILE, Storage
 
-RUN_FILE = "run.json"
 SHOWN_DIFFERENCES = 8
 
 

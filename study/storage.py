@@ -7,6 +7,7 @@ from typing import Any, Self
 from pyarrow import fs
 
 RESULTS = "results"  # the folder, below the working directory, that holds runs unless --storage says otherwise
+RUN_FILE = "run.json"  # what makes a folder a run
 TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
 OBJECT_STORES = ("s3", "gcs", "abfs")  # a file appears there whole, when its upload is complete: no rename is needed
 

@@ -12,8 +12,7 @@ from rich.table import Table
 from study.analysis import answer, depth_curve
 from study.figures import depth_curve_figure, save_figure
 from study.records import read_arrow, read_json
-from study.run_file import RUN_FILE
-from study.storage import Storage
+from study.storage import RUN_FILE, Storage
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
@@ -71,7 +70,8 @@ def _cell(cell: Any) -> str:
     """`.981 [.970, .992]`, how many of its seeds diverged, and the activation's slope."""
     interval = "" if pd.isna(cell["low"]) else f" [{cell['low']:.3f}, {cell['high']:.3f}]"
     diverged = f"\n{cell['diverged']} of {cell['seeds']} seeds diverged" if cell["diverged"] else ""
-    return f"{cell['mean']:.3f}{interval}{diverged}\nslope {cell['activation_slope']:g}"
+    slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
+    return f"{cell['mean']:.3f}{interval}{diverged}{slope}"
 
 
 def _store_figure(figure: Any, storage: Storage, name: str) -> None:

@@ -55,7 +55,7 @@ def _train(config: TrialConfig, data: ImageData, device: str, *, confirm: bool) 
     for record in train(config, data, device=device, evaluate_test=confirm):
         records.append(record)
         tune.report({"val_accuracy": record.val_accuracy, "epoch": _epoch_row(record), "layers": list(record.layers)})
-    return _outcome(records) | {"num_classes": data.num_classes}
+    return _outcome(records)
 
 
 def _outcome(records: Sequence[EpochRecord]) -> dict[str, Any]:

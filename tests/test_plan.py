@@ -6,7 +6,8 @@ import re
 import pytest
 
 from search_spaces.sweep import Float, Scale, Sweep
-from study.plan import Overrides, check_names, make_plan, parse_value
+from study.names import check_names
+from study.plan import Overrides, make_plan, parse_value
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
 
 
@@ -77,7 +78,7 @@ def test_deeper_cells_cost_more_in_proportion(tiny_sweep: NamedSweep) -> None:
         ({"depth": "deep"}, "depth = 'deep'"),
         ({"depth": "8,8"}, "none of them twice"),
         ({"recipe": "magic"}, "unknown recipe 'magic': known are he_l2, isometric"),
-        ({"dataset": "imagenot"}, "unknown dataset 'imagenot': known are digits"),
+        ({"dataset": "imagenot"}, "dataset = 'imagenot': no such data set; known are digits"),
         ({"learning_rate": "-1"}, "learning_rate = -1"),
         ({"batch_size": "64.5"}, "batch_size = 64.5"),
         ({"seed": "3"}, "use --seed"),

@@ -1,5 +1,6 @@
 """The tables: schemas, round trips, crashes."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from study.config import TrialConfig
 from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow, write_json
 from study.storage import Storage
 
-PROVENANCE = {"commit": "abc"}
+PROVENANCE = {"commit": "abc", "pandas": "3.1.1"}
 
 
 @pytest.fixture
@@ -94,8 +95,8 @@ def test_a_second_writer_begins_a_new_part(storage: Storage) -> None:
 def test_parts_carry_version_and_provenance(storage: Storage, tmp_path: Path) -> None:
     write_trial(storage, 0)
     metadata = pq.read_schema(tmp_path / "run" / "trials" / "part-00000.parquet").metadata
-    assert metadata[b"schema_version"] == b"1"
-    assert metadata[b"commit"] == b"abc"
+    assert metadata[b"study.schema_version"] == b"1"
+    assert json.loads(metadata[b"study.provenance"]) == PROVENANCE
 
 
 def test_rows_of_a_trial_that_was_not_committed_are_dropped(storage: Storage) -> None:

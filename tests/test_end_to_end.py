@@ -1,0 +1,146 @@
+"""A whole run through Ray, as a user starts it. All tests here share one Ray session."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+
+from study import launch, trial
+from study.config import TrialConfig
+from study.launch import run_sweep
+from study.plan import Overrides, make_plan
+from study.prepare import Options, prepare
+from study.records import SCHEMAS, read_table
+from study.run import main
+from study.sweeps import NamedSweep
+
+pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
+
+TINY_FILE = '''"""Does it run?"""
+from search_spaces.recipes import he_l2, residual
+from search_spaces.sweep import Float, Scale, Sweep
+
+sweep = Sweep(
+    compare={"depth": (8,), "recipe": {"he_l2": he_l2, "residual": residual}},
+    search=lambda fields: {"learning_rate": Float(0.01, 0.3, log=True)},
+    scales={"quick": Scale(fixed={"dataset": "digits", "batch_size": 128, "epochs": 2})},
+    trials_per_cell=2,
+    confirm_seeds=2,
+)
+'''
+
+
+@pytest.fixture
+def my_sweep(elsewhere: Path) -> str:
+    (elsewhere / "my_sweep.py").write_text(TINY_FILE)
+    return "my_sweep.py"
+
+
+def test_a_run_from_the_command_line_and_again(my_sweep: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([my_sweep]) == 0
+    shown = capsys.readouterr().out
+    assert "8/8 trials" in shown
+    assert "Linear baseline (logistic regression on the pixels): 0.9" in shown
+    assert 'pd.read_parquet("' in shown
+    assert Path("results/my_sweep-quick/depth_curve.png").stat().st_size > 10_000
+    check_tables()
+    before = pd.read_parquet("results/my_sweep-quick/trials")
+    assert main([my_sweep]) == 0
+    assert "trials are done" not in capsys.readouterr().out
+    pd.testing.assert_frame_equal(before, pd.read_parquet("results/my_sweep-quick/trials"))
+    assert main([my_sweep, "--trials", "3"]) == 0
+    assert len(read_table("my_sweep-quick", "trials")) == 10
+
+
+def check_tables() -> None:
+    """One row a trial, complete; epochs and layers that belong to trials."""
+    trials = read_table("my_sweep-quick", "trials")
+    assert list(trials.columns) == SCHEMAS["trials"].names
+    assert trials.trial_id.is_unique
+    assert set(trials.status) == {"ok"}
+    assert trials.groupby("phase").size().to_dict() == {"search": 4, "confirm": 4}
+    assert (trials.test_accuracy.notna() == (trials.phase == "confirm")).all()
+    measured = ["val_accuracy", "train_loss", "parameters", "images_per_second", "peak_memory_bytes", "started_at"]
+    assert trials[[*measured, "finished_at", "host", "device", "commit", "config_hash"]].notna().all(axis=None)
+    assert (trials.finished_at > trials.started_at).all()
+    assert (trials.peak_memory_bytes > 100e6).all()
+    epochs, layers = (read_table("my_sweep-quick", name) for name in ("epochs", "layers"))
+    assert epochs.groupby("trial_id").epoch.apply(list).to_dict() == {trial_id: [1, 2] for trial_id in trials.trial_id}
+    assert layers.groupby("trial_id").size().to_dict() == dict.fromkeys(trials.trial_id, 2 * 7)
+    last = epochs[epochs.epoch == 2].set_index("trial_id").val_accuracy
+    assert last.loc[trials.trial_id].tolist() == trials.val_accuracy.tolist()
+
+
+def test_the_run_file_declares_the_run(my_sweep: str) -> None:
+    assert main([my_sweep, "--run", "named", "--trials", "1", "--set", "recipe=residual"]) == 0
+    content = json.loads(Path("results/named/run.json").read_text())
+    assert content["declaration"]["cells"].keys() == {"depth=8,recipe=residual"}
+    assert content["versions"]["torch"]
+    assert 0.9 < content["linear_baseline"]["digits"]["validation_accuracy"] < 1.0
+    assert not Path("results/named/ray").exists()
+
+
+def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
+    tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that raises, one that runs out of memory and one that diverges, among sound ones."""
+    monkeypatch.setattr(launch, "run_trial", faulty_trial)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test module
+    storage = run_sweep(tiny_sweep)
+    trials = read_table(storage.root, "trials").set_index("trial_id")
+    assert trials.index.is_unique
+    isometric = "tiny-quick:depth=8,recipe=isometric"
+    assert trials.status[f"{isometric}:search:0"] == "failed"
+    assert "ZeroDivisionError" in trials.error[f"{isometric}:search:0"]
+    assert trials.status[f"{isometric}:search:1"] == "out_of_memory"
+    he = trials.loc["tiny-quick:depth=8,recipe=he_l2:search:1"]
+    assert he.status == "diverged"
+    assert pd.isna(he.val_accuracy)
+    assert trials.groupby("phase").size().to_dict() == {"search": 4, "confirm": 2}
+
+
+def faulty_trial(config: dict, *, data: dict) -> None:
+    """run_trial, whose training breaks for three of the trials; it runs in a worker."""
+    original = trial.train
+
+    def train(fields: TrialConfig, *arguments: object, **options: object):
+        name = config["trial_id"].partition("recipe=")[2]
+        if name == "isometric:search:0":
+            raise ZeroDivisionError("as a bug would")
+        if name == "isometric:search:1":
+            raise MemoryError("as a full machine would")
+        for record in original(fields, *arguments, **options):
+            status = "diverged" if name == "he_l2:search:1" else "ok"
+            yield type(record)(**{**vars(record), "status": status})
+
+    trial.train = train
+    try:
+        trial.run_trial(config, data=data)
+    finally:
+        trial.train = original
+
+
+@pytest.mark.parametrize("option", ["--cpus-per-trial", "--gpus-per-trial"])
+def test_more_than_any_node_has_is_refused(my_sweep: str, option: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([my_sweep, option, "999"]) == 2
+    error = capfd.readouterr().err
+    assert "999" in error
+    assert "the largest node has" in error
+    assert read_table("my_sweep-quick", "trials").empty
+
+
+def test_a_storage_uri_holds_the_run(tiny_sweep: NamedSweep, elsewhere: Path) -> None:
+    overrides = Overrides(fields={"recipe": "he_l2"}, trials_per_cell=1)
+    run_sweep(tiny_sweep, overrides=overrides, options=Options(storage=f"file://{elsewhere}/shared"))
+    assert len(read_table(f"file://{elsewhere}/shared/tiny-quick", "trials")) == 3
+
+
+def test_fresh_starts_anew(tiny_sweep: NamedSweep) -> None:
+    overrides = Overrides(fields={"recipe": "he_l2"}, trials_per_cell=1)
+    first = read_table(run_sweep(tiny_sweep, overrides=overrides).root, "trials")
+    prepared = prepare(make_plan(tiny_sweep, overrides=overrides), Options(fresh=True), print)
+    assert len(first) == 3
+    assert prepared.finished_trials == []

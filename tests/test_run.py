@@ -1,0 +1,107 @@
+"""The command line: teaching, listing, and refusing bad input with one message, exit code 2 and nothing started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.records import write_json
+from study.run import build_parser, main
+from study.storage import Storage
+
+BAD_INPUT = [
+    (["deep_sweep"], "unknown sweep 'deep_sweep': known are depth_sweep"),
+    (["nowhere.py"], "no such file"),
+    (["depth_sweep", "--scale", "huge"], "unknown scale 'huge': known are quick, standard, paper"),
+    (["depth_sweep", "--dataset", "mnist"], "dataset = 'mnist': no such data set; known are digits"),
+    (["depth_sweep", "--set", "depht=8"], "unknown field 'depht'"),
+    (["depth_sweep", "--set", "depth"], "'depth' is not FIELD=VALUE"),
+    (["depth_sweep", "--set", "depth=45"], "the nearest are 44 and 50"),
+    (["depth_sweep", "--set", "depth=deep"], "depth = 'deep'"),
+    (["depth_sweep", "--set", "momentum=2"], "momentum = 2"),
+    (["depth_sweep", "--set", "initializer=magic"], "unknown initializer 'magic'"),
+    (["depth_sweep", "--trials", "-3"], "'-3' is not a whole number of at least 1"),
+    (["depth_sweep", "--workers", "0"], "'0' is not a whole number of at least 1"),
+    (["depth_sweep", "--cpus-per-trial", "nan"], "'nan' is not a number above 0"),
+    (["depth_sweep", "--gpus-per-trial", "-1"], "'-1' is not a number of at least 0"),
+    (["depth_sweep", "--run", "../elsewhere"], "run name '../elsewhere'"),
+    (["depth_sweep", "--storage", "nowhere://x"], "storage nowhere://x"),
+    (["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"], "python -m study.datasets fetch cifar10"),
+    (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_INPUT, ids=lambda value: str(value)[:60])
+def test_bad_input_gives_one_message_and_exit_code_2(
+    elsewhere: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as leaving:
+        code = leaving.code
+    error = capfd.readouterr().err
+    assert code == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not list(elsewhere.rglob("*.json"))
+
+
+def test_storage_that_cannot_be_written_is_refused(elsewhere: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "results").write_text("a file in the way")
+    assert main(["depth_sweep"]) == 2
+    assert "is not writable" in capfd.readouterr().err
+
+
+def test_a_changed_declaration_is_refused_with_the_difference_and_the_ways_on(
+    elsewhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from study.plan import make_plan
+    from study.sweeps import load_sweep
+
+    plan = make_plan(load_sweep("depth_sweep"))
+    content = {"declaration": plan.declaration(), "linear_baseline": {}}
+    write_json(Storage.at(elsewhere / "results" / plan.run), "run.json", content)
+    before = (elsewhere / "results" / plan.run / "run.json").read_bytes()
+    assert main(["depth_sweep", "--set", "batch_size=64"]) == 2
+    error = capfd.readouterr().err
+    assert "fixed.batch_size: 32 -> 64 (20 cells)" in error
+    assert "--run NAME" in error
+    assert "--fresh" in error
+    assert (elsewhere / "results" / plan.run / "run.json").read_bytes() == before
+
+
+def test_the_list_names_question_cells_and_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("depth_sweep"))
+    assert "?" in line
+    assert "[20 cells, 100 trials]" in line
+
+
+def test_a_dry_run_shows_spaces_and_starts_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["depth_sweep", "--dry-run", "--set", "depth=8"]) == 0
+    shown = capsys.readouterr().out
+    assert "depth=8,recipe=isometric: 2 search trials, 3 confirmations" in shown
+    assert "searches modulation_band" in shown
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        build_parser().parse_args(["--help"])
+    assert leaving.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], ["depth_sweep", "--dry-run"]], ids=str)
+def test_help_list_and_dry_run_import_neither_ray_nor_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from study.run import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'ray', 'torch', 'torchvision', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
