@@ -97,13 +97,15 @@ class Display:
         return work / max(1, self._slots())
 
     def _render(self) -> RenderableType:
-        bar = ProgressBar(total=self._plan.trial_count, completed=self._done, width=None)
-        return Group(Text(self._status_line()), bar, self._table())
+        bar = Table.grid(expand=True)  # a bare bar does not end its line
+        bar.add_row(ProgressBar(total=self._plan.trial_count, completed=self._done))
+        note = Text("best validation accuracy of each cell, trials finished/planned", style="dim")
+        return Group(Text(self._status_line()), bar, self._table(), note)
 
     def _table(self) -> Table:
         """The last compared name makes the columns, the others the rows."""
         *row_names, column_name = self._plan.cells[0].compared or {"cell": "all"}
-        table = Table(box=None, pad_edge=False, caption="best validation accuracy of each cell (finished/all trials)")
+        table = Table(box=None, pad_edge=False)
         columns = dict.fromkeys(_value(cell, column_name) for cell in self._plan.cells)
         for heading in (" ".join(row_names), *columns):
             table.add_column(heading)

@@ -1,0 +1,80 @@
+"""What is seen while a run works."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from study.cells import CellStudies, Job
+from study.display import Display
+from study.plan import Plan
+from study.prepare import PreparedRun
+from study.storage import Storage
+
+
+@pytest.fixture
+def prepared(tiny_plan: Plan, tmp_path) -> PreparedRun:
+    return PreparedRun(tiny_plan, Storage.at(tmp_path), CellStudies(tiny_plan), {}, {}, [], {})
+
+
+def row_of(job: Job, **columns: object) -> dict[str, object]:
+    """What the display needs of a row of `trials`."""
+    return {"trial_id": job.trial_id, "cell": job.cell, "phase": job.phase, "status": "ok"} | columns
+
+
+def show(prepared: PreparedRun, *, terminal: bool) -> str:
+    """A whole run's output."""
+    out = StringIO()
+    display = Display(prepared.plan, Console(file=out, force_terminal=terminal, width=100))
+    with display.live(prepared, lambda: 2):
+        while not prepared.studies.finished:
+            job = prepared.studies.next_job()
+            prepared.studies.tell(job.trial_id, "ok", 0.912)
+            row = {
+                "trial_id": job.trial_id,
+                "cell": job.cell,
+                "phase": job.phase,
+                "status": "ok",
+                "val_accuracy": 0.912,
+            }
+            display.trial_finished(row | {"train_seconds": 1.0})
+    return out.getvalue()
+
+
+def test_off_a_terminal_there_are_few_plain_lines(prepared: PreparedRun) -> None:
+    shown = show(prepared, terminal=False)
+    assert shown.splitlines()[0] == "0 of 8 trials are done, 2 at a time."
+    assert shown.splitlines()[-1].startswith("8/8 trials · 0 running")
+    assert len(shown.splitlines()) == 2
+    assert "\x1b" not in shown
+
+
+def test_on_a_terminal_a_table_shows_the_best_of_each_cell(prepared: PreparedRun) -> None:
+    shown = show(prepared, terminal=True)
+    assert "0.912" in shown
+    assert "4/4" in shown
+    assert "isometric" in shown
+
+
+def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
+    out = StringIO()
+    display = Display(prepared.plan, Console(file=out, width=200))
+    job = prepared.studies.next_job()
+    error = "Traceback\nValueError: why"
+    display.trial_finished(
+        {"trial_id": job.trial_id, "cell": job.cell, "phase": "search", "status": "failed", "error": error}
+    )
+    assert f"{job.trial_id} failed: ValueError: why" in out.getvalue()
+
+
+def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:
+    display = Display(prepared.plan, Console(file=StringIO()))
+    left = []
+    with display.live(prepared, lambda: 2):
+        while not prepared.studies.finished:
+            job = prepared.studies.next_job()
+            prepared.studies.tell(job.trial_id, "ok", 0.5)
+            display.trial_finished(row_of(job, train_seconds=3.0))
+            left.append(display._seconds_left())
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == 0.0

@@ -1,0 +1,70 @@
+"""What a run says when it is over."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from study.config import TrialConfig
+from study.records import TableWriter, write_json
+from study.storage import Storage
+from study.summary import print_summary
+
+
+def finished_run(storage: Storage, datasets: list[str], seeds: int = 3) -> None:
+    """A run of two depths and two recipes, confirmed."""
+    writer = TableWriter(storage, "trials", {})
+    compared = {}
+    for dataset in datasets:
+        for depth in (8, 20):
+            for recipe, accuracy in (("he_l2", 0.9), ("isometric", 0.95)):
+                cell = f"dataset={dataset},depth={depth},recipe={recipe}"
+                point = {"dataset": dataset, "depth": depth, "recipe": recipe}
+                compared[cell] = point if len(datasets) > 1 else {"depth": depth, "recipe": recipe}
+                for seed in range(seeds):
+                    writer.append([row(cell, seed, accuracy + 0.001 * seed, **point)])
+    baselines = {name: {"validation_accuracy": 0.8, "test_accuracy": 0.79} for name in datasets}
+    write_json(storage, "run.json", {"run": "r", "compared": compared, "linear_baseline": baselines})
+
+
+def row(cell: str, seed: int, accuracy: float, **point: object) -> dict[str, object]:
+    fields = TrialConfig(epochs=1, seed=seed).model_dump() | point
+    known = {"cell": cell, "phase": "confirm", "trial_id": f"{cell}:{seed}", "status": "ok", "num_classes": 10}
+    return fields | known | {"val_accuracy": accuracy}
+
+
+def summary(storage: Storage, width: int = 100) -> str:
+    out = StringIO()
+    print_summary(storage, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_a_run_ends_with_table_answer_baseline_figure_and_pandas(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits"])
+    said = summary(storage)
+    assert "0.951 [0.949, 0.953]" in said
+    assert "Linear baseline (logistic regression on the pixels): 0.800" in said
+    assert "at depth 20, isometric has the highest mean" in said
+    assert storage.names("") == ["depth_curve.png", "run.json"]
+    code = said[said.index("import pandas") :]
+    assert len(code.strip().splitlines()) == 4
+    exec(code, {})
+
+
+def test_data_sets_are_never_mixed(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits", "fashion_mnist"])
+    said = summary(storage)
+    assert "r on digits" in said
+    assert "r on fashion_mnist" in said
+    assert storage.names("") == ["depth_curve-digits.png", "depth_curve-fashion_mnist.png", "run.json"]
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_it_fits_narrow_terminals(tmp_path, width: int) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits"], seeds=1)
+    table = summary(storage, width).partition("import pandas")[0]
+    lines = [line for line in table.splitlines() if not line.startswith("Figure:")]
+    assert max(map(len, lines)) <= width
