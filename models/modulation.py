@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from models.networks import ConvNet
 
-ErrorHook = Callable[[Tensor], Tensor | None]
+ErrorHook = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...] | None]
+"""Called with the errors of a node's outputs, of which a site has one; an answer replaces them."""
 
 RULES = ("off", "pairwise", "cumulative")
 TARGETS = ("edge", "unit")
@@ -102,8 +103,9 @@ def _accumulate(local: Tensor) -> Tensor:
 class Modulation(ABC):
     """Measures the error at every site of a network during backward passes and brings its modulation about.
 
-    Watches by a forward hook a site, which puts a gradient hook on the site's output. These hooks hold no tensor of the
-    graph, so that nothing of it outlives the step. The network must be on its device when this is built.
+    Watches by a forward hook a site, which puts another on the graph's node that made the site's output (one on the
+    tensor would do, at twice the cost). They hold no tensor of the graph, so that nothing of it outlives the step. The
+    network must be on its device when this is built.
 
     Attributes:
         strength: exponent in [0, 1] of this step's corrections; set it before the backward pass.
@@ -123,7 +125,7 @@ class Modulation(ABC):
         self._local = torch.ones_like(self.error_norms)
         self.factors = torch.ones_like(self.error_norms)
         self._handles = [
-            site.module.register_forward_hook(partial(self._watch, partial(self._on_error, index)))
+            site.module.register_forward_hook(self._watcher(self._error_hook(index)))
             for index, site in enumerate(self._sites)
         ]
 
@@ -142,17 +144,23 @@ class Modulation(ABC):
         """Complete the step; call once after each backward pass and before penalties are added to the gradients."""
 
     @abstractmethod
-    def _on_error(self, index: int, error: Tensor) -> Tensor | None:
-        """Take in the error at a site during a backward pass; an answer replaces it."""
+    def _error_hook(self, index: int) -> ErrorHook:
+        """What to do with the error at a site during a backward pass."""
 
     @staticmethod
     @abstractmethod
     def _dtype(parameter_dtype: torch.dtype) -> torch.dtype:
         """Number format of magnitudes and factors."""
 
-    def _watch(self, on_error: ErrorHook, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if output.requires_grad and (self.recording or self._rule != "off"):
-            output.register_hook(on_error)  # type: ignore[no-untyped-call]
+    def _watcher(self, error_hook: ErrorHook) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        """A forward hook: plain closures, for partial functions and methods would cost as much as the rest."""
+        always = self._rule != "off"
+
+        def watch(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if (always or self.recording) and output.grad_fn is not None:
+                output.grad_fn.register_prehook(error_hook)
+
+        return watch
 
 
 class FastModulation(Modulation):
@@ -160,7 +168,6 @@ class FastModulation(Modulation):
 
     def __init__(self, network: ConvNet, *, rule: str, band: float, target: str, statistic: str) -> None:
         super().__init__(network, rule=rule, band=band, target=target, statistic=statistic)
-        self._slots = self.error_norms.unbind()
         self._owned = [(index, owned) for index, site in enumerate(self._sites) for owned in site.parameters]
 
     @torch.no_grad()
@@ -176,11 +183,17 @@ class FastModulation(Modulation):
         scaled = [(owned.grad, scalars[index]) for index, owned in self._owned if owned.grad is not None]
         torch._foreach_mul_([gradient for gradient, _ in scaled], [scalar for _, scalar in scaled])
 
-    def _on_error(self, index: int, error: Tensor) -> None:
-        slot = self._slots[index]
-        torch.linalg.vector_norm(error, dtype=slot.dtype, out=slot)
-        if self._statistic == "mean":
-            slot.div_(math.sqrt(error.numel()))
+    def _error_hook(self, index: int) -> ErrorHook:
+        slot = self.error_norms[index]
+
+        def record_norm(errors: tuple[Tensor, ...]) -> None:
+            torch.linalg.vector_norm(errors[0], dtype=slot.dtype, out=slot)
+
+        def record_mean(errors: tuple[Tensor, ...]) -> None:
+            record_norm(errors)
+            slot.div_(math.sqrt(errors[0].numel()))
+
+        return record_norm if self._statistic == "norm" else record_mean
 
     @staticmethod
     def _dtype(parameter_dtype: torch.dtype) -> torch.dtype:
@@ -197,7 +210,6 @@ class InBackwardModulation(Modulation):
         super().__init__(network, rule=rule, band=band, target=target, statistic=statistic)
         self._seen: list[Tensor] = []
         self._applied: list[Tensor] = []
-        self._reference = self.error_norms[-1]
 
     @torch.no_grad()
     def finish_backward(self) -> None:
@@ -210,25 +222,25 @@ class InBackwardModulation(Modulation):
         self.error_norms = torch.stack(self._seen).flip(0) / above
         self._seen, self._applied = [], []
 
-    def _on_error(self, index: int, error: Tensor) -> Tensor | None:
-        magnitude = self._magnitude(error)
-        if index == len(self._sites) - 1:
-            self._seen, self._applied = [], []
-            self._reference = magnitude
-        local = self._local_factor(magnitude)
+    def _error_hook(self, index: int) -> ErrorHook:
+        def scale(errors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            if index == len(self._sites) - 1:
+                self._seen, self._applied = [], []
+            local = self._next_local_factor(self._magnitude(errors[0]))
+            return None if self._rule == "off" else (errors[0] * local,)
+
+        return scale
+
+    def _next_local_factor(self, magnitude: Tensor) -> Tensor:
+        """The factor at the next site from the top, whose error has this magnitude after the factors above it."""
+        local = torch.ones_like(magnitude)
+        if self._seen and self._rule != "off":
+            reference = self._seen[-1] * self._applied[-1] if self._rule == "pairwise" else self._seen[0]
+            ratio = _comparison(magnitude, reference)
+            local = _correction(ratio, band=self._band, target=self._target, strength=self.strength)
         self._seen.append(magnitude)
         self._applied.append(local)
-        if self._rule == "off":
-            return None
-        if self._rule == "pairwise":
-            self._reference = magnitude * local
-        return error * local
-
-    def _local_factor(self, magnitude: Tensor) -> Tensor:
-        if self._rule == "off" or not self._seen:
-            return torch.ones_like(magnitude)
-        ratio = _comparison(magnitude, self._reference)
-        return _correction(ratio, band=self._band, target=self._target, strength=self.strength)
+        return local
 
     def _magnitude(self, error: Tensor) -> Tensor:
         """The norm as m ||e / m|| with m = max |e|: a naive one squares its entries and overflows long before them."""
