@@ -24,6 +24,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.networks import ConvNet
 
@@ -57,15 +58,14 @@ def modulation_factors(error_norms: Tensor, *, rule: str, band: float, target: s
 def local_factors(error_norms: Tensor, *, rule: str, band: float, target: str, strength: float | Tensor) -> Tensor:
     """(L,) factors a_l / a_{l+1} that each site adds by itself; the arguments are those of `modulation_factors`."""
     check_options(rule=rule, band=band, target=target)
-    top = torch.ones_like(error_norms[-1:])
     correct = partial(_correction, band=band, target=target, strength=strength)
     if rule == "off":
         return torch.ones_like(error_norms)
     if rule == "pairwise":
-        return torch.cat([correct(_comparison(error_norms[:-1], error_norms[1:])), top])
-    from_top = [top[0]]
-    total = top[0]
-    for ratio in reversed(_comparison(error_norms[:-1], error_norms[-1]).unbind()):
+        return functional.pad(correct(error_norms[:-1] / error_norms[1:]), (0, 1), value=1.0)
+    total = torch.ones_like(error_norms[-1])
+    from_top = [total]
+    for ratio in reversed((error_norms[:-1] / error_norms[-1]).unbind()):
         from_top.append(correct(ratio * total))
         total = total * from_top[-1]
     return torch.stack(from_top).flip(0)
@@ -82,17 +82,14 @@ def check_options(*, rule: str = "off", band: float = 1.0, target: str = "edge",
         raise ValueError(f"modulation_band = {band}: must be finite and at least 1")
 
 
-def _comparison(magnitudes: Tensor, references: Tensor) -> Tensor:
-    """Magnitudes / references, NaN where either is zero or not finite: NaN is outside no band, so nothing is done."""
-    ratios = magnitudes / references
-    return torch.where((ratios > 0.0) & (ratios < math.inf), ratios, math.nan)
-
-
 def _correction(ratios: Tensor, *, band: float, target: str, strength: float | Tensor) -> Tensor:
-    """(goal / ratio)^strength where the ratio lies outside the band, else exactly 1."""
-    mismatch = (ratios > band) | (ratios < 1.0 / band)
-    wanted = ratios.clamp(1.0 / band, band) / ratios if target == "edge" else ratios.reciprocal()
-    return torch.where(mismatch, wanted.pow(strength), 1.0)
+    """(goal / ratio)^strength where the ratio lies outside the band, else exactly 1.
+
+    A magnitude or a reference that is zero or not finite makes the ratio 0, infinite or NaN, and goal / ratio likewise.
+    """
+    nearest = ratios.clamp(1.0 / band, band)
+    wanted = nearest / ratios if target == "edge" else torch.where(nearest == ratios, 1.0, ratios.reciprocal())
+    return torch.where((wanted > 0.0) & (wanted < math.inf), wanted.pow(strength), 1.0)
 
 
 def _accumulate(local: Tensor) -> Tensor:
@@ -236,8 +233,7 @@ class InBackwardModulation(Modulation):
         local = torch.ones_like(magnitude)
         if self._seen and self._rule != "off":
             reference = self._seen[-1] * self._applied[-1] if self._rule == "pairwise" else self._seen[0]
-            ratio = _comparison(magnitude, reference)
-            local = _correction(ratio, band=self._band, target=self._target, strength=self.strength)
+            local = _correction(magnitude / reference, band=self._band, target=self._target, strength=self.strength)
         self._seen.append(magnitude)
         self._applied.append(local)
         return local

@@ -67,8 +67,9 @@ def _is_channels_last(weight: Tensor) -> bool:
 
 def gram_residual(filters: Tensor) -> Tensor:
     """W^T W - I, (..., filters, filters), of filters (..., filters, f_in) given one a row."""
-    identity = torch.eye(filters.shape[-2], dtype=filters.dtype, device=filters.device)
-    return filters @ filters.mT - identity
+    residual = filters @ filters.mT
+    residual.diagonal(dim1=-2, dim2=-1).sub_(1.0)
+    return residual
 
 
 def _none_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
@@ -99,7 +100,7 @@ def _orthonormal_value(weight: Tensor, *, stride: int = 1, generator: Generator 
 
 def _orthonormal_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
     """2 W (W^T W - I), group by group."""
-    groups = [(2.0 * gram_residual(group)) @ group for group in filter_groups(weight)]
+    groups = [gram_residual(group).mul_(2.0) @ group for group in filter_groups(weight)]
     return from_filter_groups(groups, weight)
 
 
