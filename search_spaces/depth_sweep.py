@@ -15,7 +15,7 @@ def search(fields: Fields) -> Space:
         "regularizer_strength": Float(1e-5, 1e-2, log=True),
     }
     if fields["modulation"] != "off":
-        space["modulation_band"] = Float(1.002, 1.1)
+        space["modulation_band"] = Float(1.0, 1.1)
     return space
 
 
@@ -25,7 +25,7 @@ sweep = Sweep(
     fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
     scales={
         "quick": Scale(
-            fixed={"dataset": "digits", "batch_size": 32, "epochs": 6},
+            fixed={"dataset": "digits", "batch_size": 32, "epochs": 8},
             trials_per_cell=2,
             confirm_seeds=3,
         ),

@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +56,7 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
     with ray_session(options.address):
         slots = Slots(options)
         slots.check_possible()
-        with display.live(prepared, slots.count), scratch(prepared.storage) as folder:
+        with stoppable(), display.live(prepared, slots.count), scratch(prepared.storage) as folder:
             _tuner(prepared, slots, display, folder).fit()
     if not prepared.studies.finished:
         raise KeyboardInterrupt
@@ -146,6 +148,19 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM, a job server's way to stop, ends the run as Ctrl-C does. Set here, since ray.init() sets its own."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

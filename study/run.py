@@ -1,7 +1,6 @@
 """The command line: `python -m study.run` lists the sweeps, `python -m study.run SWEEP` runs one."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +113,6 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     names = ("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir")
     how = Options(**{name: getattr(options, name) for name in names})
     display = Display(plan)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a job server's way to stop
     try:
         display.say(f"{plan.run}: {plan.question}")
         prepared = prepare(plan, how, display.say)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from models.initializers import INITIALIZERS
-from models.regularizers import filter_groups
+from models.filter_banks import filter_groups
 
 SHAPES = [(16, 3, 3, 3), (16, 1, 3, 3), (7, 2, 3, 3), (8, 8, 3, 3), (4, 16, 3, 3), (64, 16, 1, 1)]
 
