@@ -12,7 +12,7 @@ def learning_rate(depth: int) -> float:
 
 
 def modulation_band(depth: int) -> float:
-    """1 + 0.5/depth: 1.025 at 20, 1.0045 at 110. Ratios inside the band multiply up over depth, so it narrows with it."""
+    """1 + 0.5/depth: 1.025 at 20, 1.0045 at 110. Ratios inside it multiply up, so a deeper net wants a narrower one."""
     return round(1.0 + 0.5 / depth, 4)
 
 
