@@ -75,7 +75,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "layers": _schema(
         trial_id=str,
         **dict.fromkeys(("epoch", "layer", "stage"), int),
-        **dict.fromkeys(("error_norm", "modulation_factor", "gram_defect"), float),
+        **dict.fromkeys(("error_norm", "modulation_factor"), float),
+        modulation_fired=bool,
+        gram_defect=float,
         **dict.fromkeys(("singular_value_min", "singular_value_max", "singular_value_mean"), float),
         **dict.fromkeys(("weight_norm", "dead_fraction"), float),
     ),

@@ -22,6 +22,8 @@ from study.config import TrialConfig
 from study.datasets import ImageData
 from study.learning_rate import learning_rate_at, phase_ends
 
+ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -195,16 +197,15 @@ class Training:
         """Rows of the `layers` table; error norm and factor stand at the layer whose output's error was measured."""
         images, _ = next(self._batches.evaluation("validation"))
         dead = dead_fractions(self.network, images)
-        layers = [site.layer for site in self.network.error_sites()]
-        norms = dict(zip(layers, self._modulation.error_norms.tolist(), strict=True))
-        factors = dict(zip(layers, self._modulation.factors.tolist(), strict=True))
+        modulation = self._modulation
+        measured = zip(
+            modulation.error_norms.tolist(), modulation.factors.tolist(), modulation.fired.tolist(), strict=True
+        )
+        at_layer = dict(zip((site.layer for site in self.network.error_sites()), measured, strict=True))
         for row, dead_fraction in zip(layer_statistics(self.network), dead, strict=True):
-            measured = {
-                "error_norm": norms.get(row["layer"]),
-                "modulation_factor": factors.get(row["layer"]),
-                "dead_fraction": dead_fraction,
-            }
-            yield {"epoch": epoch} | {name: _finite(value) for name, value in (row | measured).items()}
+            error = zip(ERROR_COLUMNS, at_layer.get(int(row["layer"]), ()), strict=False)
+            columns = {"epoch": epoch, **row, **dict(error), "dead_fraction": dead_fraction}
+            yield {name: _finite(value) for name, value in columns.items()}
 
 
 def build_network(config: TrialConfig, data: ImageData) -> Any:
