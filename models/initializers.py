@@ -34,7 +34,7 @@ def he(weight: Tensor, generator: Generator | None = None) -> None:
 
 @torch.no_grad()
 def orthonormal(weight: Tensor, generator: Generator | None = None) -> None:
-    """Make the filters orthonormal, gain 1: W^T W = I (Xie et al. 2017, section 3.1).
+    """Make the filters orthonormal, gain 1: W^T W = I (Xie et al. 2017).
 
     QR of a Gaussian with the signs fixed is Gram-Schmidt done stably, and uniform over such banks. Where f_in < f_out
     no such W exists: the filters fall into groups of f_in, the last one smaller if need be, each orthonormal in itself.
@@ -46,7 +46,7 @@ def orthonormal(weight: Tensor, generator: Generator | None = None) -> None:
 
 @torch.no_grad()
 def delta_orthogonal(weight: Tensor, generator: Generator | None = None) -> None:
-    """All taps zero but the centre, which is a random orthogonal matrix, gain 1 (Xiao et al. 2018, algorithm 1).
+    """All taps zero but the centre, which is a random orthogonal matrix, gain 1 (Xiao et al. 2018).
 
     The convolution itself, not only its bank, then keeps norms: of its input where C_out >= C_in, of the error that
     passes backwards where C_out <= C_in.
@@ -56,6 +56,18 @@ def delta_orthogonal(weight: Tensor, generator: Generator | None = None) -> None
     centre = _orthonormal_columns(tall)
     weight.zero_()
     weight[:, :, height // 2, width // 2] = centre if channels_out >= channels_in else centre.mT
+
+
+@torch.no_grad()
+def dirac(weight: Tensor, generator: Generator | None = None) -> None:
+    """Filter i passes on channel i mod C_in and nothing else, gain 1 (Zagoruyko and Komodakis 2017); draws nothing.
+
+    `torch.nn.init.dirac_` leaves filters beyond C_in at zero, which batch normalisation could not normalise.
+    """
+    channels_out, channels_in, height, width = weight.shape
+    filters = torch.arange(channels_out, device=weight.device)
+    weight.zero_()
+    weight[filters, filters % channels_in, height // 2, width // 2] = 1.0
 
 
 def _orthonormal_columns(matrix: Tensor) -> Tensor:
@@ -68,4 +80,5 @@ INITIALIZERS: dict[str, Initializer] = {
     "he": he,
     "orthonormal": orthonormal,
     "delta_orthogonal": delta_orthogonal,
+    "dirac": dirac,
 }

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from models.filter_banks import filter_groups, gram_residual
 from models.networks import ConvNet
-from models.regularizers import filter_groups, gram_residual
 
 BANK_STATISTICS = ("gram_defect", "singular_value_min", "singular_value_max", "singular_value_mean", "weight_norm")
 

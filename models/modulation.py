@@ -1,4 +1,4 @@
-"""Modulation: bring the back-propagated errors of consecutive layers to one magnitude (Xie et al. 2017, section 3.3).
+"""Modulation: bring the back-propagated errors of consecutive layers to one magnitude (Xie et al. 2017).
 
 At each error site l (a convolution's output; on residual nets a block's output) n_l is the magnitude of the error there
 in a plain backward pass, and a_l the factor that it is multiplied by in all. From the top down, with r_l the magnitude

@@ -2,9 +2,8 @@
 
 A net is a chain of triples convolution - batch normalisation - activation, a global average pool, one linear layer.
 Plain and residual nets of one depth hold the same convolutions and the same number of parameters; the residual one
-adds shortcuts that have none. Layout of the CIFAR-size nets after He et al. 2016, section 4.2: depth = 6n + 2 counts a
-3x3 stem, 2n convolutions at each of three widths, and the linear layer. This module never draws from a global
-random generator.
+adds shortcuts that have none. CIFAR-size nets have depth 6n + 2, ImageNet-size ones 18, 34, 50 or 101; see
+`models.layouts`. This module never draws from a global random generator.
 """
 
 from abc import ABC, abstractmethod
@@ -13,24 +12,21 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional
 
 from models.initializers import Initializer, gaussian, he
+from models.layers import UNFILLED, ConvUnit, ResidualBlock
+from models.layouts import Layout, cifar_layout, imagenet_layout
 
-SHALLOWEST, DEEPEST = 8, 1202
-"""Depths that are tested to build and to train; both are of the form 6n + 2."""
-
-UNFILLED = "meta"
-"""Layers are made on this device first, so that torch's constructors fill nothing and draw nothing."""
+SHIFT = -1.0
+"""Floor of the shifted ReLU: one standard deviation below the mean of a normalised input."""
 
 DEFAULT_SEED = 0
 """A net that nobody initialises is He-initialised from this seed rather than from torch's global generator."""
 
 
 def _relu(slope: float) -> nn.Module:
-    """max(x, 0); it has no slope to choose, so any but 0 is an error."""
-    if slope != 0.0:
-        raise ValueError(f"activation_slope = {slope}: relu has slope 0; leaky_relu takes one")
+    """max(x, 0)."""
+    _refuse_slope("relu", slope)
     return nn.ReLU(inplace=True)
 
 
@@ -41,18 +37,25 @@ def _leaky_relu(slope: float) -> nn.Module:
     return nn.LeakyReLU(slope, inplace=True)
 
 
-ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {"relu": _relu, "leaky_relu": _leaky_relu}
+def _shifted_relu(slope: float) -> nn.Module:
+    """max(x, -1), nearly the identity on normalised inputs (ISONet, Qi et al. 2020).
+
+    There the shift is learned from -1 on; here the bias of the normalisation before it does that already.
+    """
+    _refuse_slope("shifted_relu", slope)
+    return nn.Threshold(SHIFT, SHIFT, inplace=True)
 
 
-@dataclass(frozen=True)
-class ConvSpec:
-    """One convolution of a layout; padding keeps the image size but for the stride."""
+def _refuse_slope(name: str, slope: float) -> None:
+    if slope != 0.0:
+        raise ValueError(f"activation_slope = {slope}: must be 0 for {name}; leaky_relu takes one")
 
-    in_channels: int
-    out_channels: int
-    stride: int
-    stage: int
-    kernel_size: int = 3
+
+ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "shifted_relu": _shifted_relu,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,89 +74,11 @@ class ErrorSite:
     parameters: tuple[nn.Parameter, ...]
 
 
-def cifar_layout(depth: int, width: int, in_channels: int) -> list[ConvSpec]:
-    """The 6n + 1 convolutions of a net of `depth` = 6n + 2, `width`, 2 * width and 4 * width channels a stage.
-
-    The stem counts to stage 0; the first convolution of stages 1 and 2 has stride 2.
-
-    Raises:
-        ValueError: depth is not 6n + 2, or outside [8, 1202]; the message names the two nearest that are.
-    """
-    if (depth - 2) % 6 or not SHALLOWEST <= depth <= DEEPEST:
-        below = min(max(depth - (depth - 2) % 6, SHALLOWEST), DEEPEST - 6)
-        allowed = f"must be 6n + 2 and within [{SHALLOWEST}, {DEEPEST}]"
-        raise ValueError(f"depth = {depth}: {allowed}; the nearest are {below} and {below + 6}")
-    specs = [ConvSpec(in_channels, width, stride=1, stage=0)]
-    for stage in range(3):
-        for position in range((depth - 2) // 3):
-            stride = 2 if stage > 0 and position == 0 else 1
-            specs.append(ConvSpec(specs[-1].out_channels, width * 2**stage, stride, stage))
-    return specs
-
-
-class ConvUnit(nn.Module):
-    """One triple: activation(norm(conv(x))). The convolution has no bias, for the normalisation would cancel it."""
-
-    def __init__(self, spec: ConvSpec, activation: nn.Module) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            spec.in_channels,
-            spec.out_channels,
-            spec.kernel_size,
-            stride=spec.stride,
-            padding=spec.kernel_size // 2,
-            bias=False,
-            device=UNFILLED,
-        )
-        self.norm = nn.BatchNorm2d(spec.out_channels, device=UNFILLED)
-        self.activation = activation
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (N, C_in, H, W) to (N, C_out, H / stride, W / stride)."""
-        output: Tensor = self.activation(self.normalized(images))
-        return output
-
-    def normalized(self, images: Tensor) -> Tensor:
-        """The triple without its activation."""
-        output: Tensor = self.norm(self.conv(images))
-        return output
-
-
-class PaddedShortcut(nn.Module):
-    """The parameter-free shortcut across a change of size: every stride-th pixel, new channels zero (option A)."""
-
-    def __init__(self, stride: int, extra_channels: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.extra_channels = extra_channels
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (N, C, H, W) to (N, C + extra, H / stride, W / stride), sizes rounded up as a padded 3x3 conv does."""
-        return functional.pad(images[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra_channels))
-
-
-class ResidualBlock(nn.Module):
-    """Some triples with a shortcut around them, which ends before the last one's activation."""
-
-    def __init__(self, specs: list[ConvSpec], make_activation: Callable[[], nn.Module]) -> None:
-        super().__init__()
-        self.inner = nn.Sequential(*(ConvUnit(spec, make_activation()) for spec in specs[:-1]))
-        self.last = ConvUnit(specs[-1], make_activation())
-        stride = max(spec.stride for spec in specs)
-        extra = specs[-1].out_channels - specs[0].in_channels
-        self.shortcut = PaddedShortcut(stride, extra) if stride > 1 or extra > 0 else nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (N, C_in, H, W) to (N, C_out, H / stride, W / stride)."""
-        output: Tensor = self.last.activation(self.last.normalized(self.inner(images)) + self.shortcut(images))
-        return output
-
-
 class ConvNet(nn.Module, ABC):
     """What the plain net and its residual twin share.
 
     Args:
-        depth: weighted layers, 6n + 2: the convolutions and the linear layer.
+        depth: weighted layers: the convolutions and the linear layer.
         width: channels of the first stage.
         in_channels: channels of the images.
         num_classes: outputs of the linear layer.
@@ -178,17 +103,22 @@ class ConvNet(nn.Module, ABC):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation = {activation!r}: must be one of {', '.join(ACTIVATIONS)}")
-        specs = cifar_layout(depth, width, in_channels)
-        self.stages = tuple(spec.stage for spec in specs)
+        layout = self._layout(depth, width, in_channels)
+        self.stages = tuple(spec.stage for spec in layout.convs)
         self.norm_bias_init = norm_bias_init
-        self.body = self._build_body(specs, lambda: ACTIVATIONS[activation](activation_slope))
-        self.classifier = nn.Linear(specs[-1].out_channels, num_classes, device=UNFILLED)
+        self.body = self._build_body(layout, lambda: ACTIVATIONS[activation](activation_slope))
+        self.classifier = nn.Linear(layout.convs[-1].out_channels, num_classes, device=UNFILLED)
         self.to_empty(device=torch.get_default_device())
         self.initialize(he, torch.Generator().manual_seed(DEFAULT_SEED))
 
+    @staticmethod
+    def _layout(depth: int, width: int, in_channels: int) -> Layout:
+        """Which convolutions to build; nets of another size override this."""
+        return cifar_layout(depth, width, in_channels)
+
     @abstractmethod
-    def _build_body(self, specs: list[ConvSpec], make_activation: Callable[[], nn.Module]) -> nn.Sequential:
-        """Chain the convolutions of `specs`; `make_activation` gives a fresh activation module."""
+    def _build_body(self, layout: Layout, make_activation: Callable[[], nn.Module]) -> nn.Sequential:
+        """Chain the convolutions of `layout`; `make_activation` gives a fresh activation module."""
 
     @abstractmethod
     def error_sites(self) -> tuple[ErrorSite, ...]:
@@ -237,8 +167,8 @@ class ConvNet(nn.Module, ABC):
 class PlainCNN(ConvNet):
     """A chain of triples without a shortcut of any kind."""
 
-    def _build_body(self, specs: list[ConvSpec], make_activation: Callable[[], nn.Module]) -> nn.Sequential:
-        return nn.Sequential(*(ConvUnit(spec, make_activation()) for spec in specs))
+    def _build_body(self, layout: Layout, make_activation: Callable[[], nn.Module]) -> nn.Sequential:
+        return _chain(layout, [ConvUnit(spec, make_activation()) for spec in layout.convs])
 
     def error_sites(self) -> tuple[ErrorSite, ...]:
         """One site a convolution, at its output. The normalisation between two convolutions belongs to the upper."""
@@ -251,27 +181,48 @@ class PlainCNN(ConvNet):
 
 
 class ResidualCNN(ConvNet):
-    """The plain net's twin: every two convolutions after the stem form a block with a parameter-free shortcut."""
+    """The plain net's twin: the convolutions after the stem form blocks, each with a parameter-free shortcut."""
 
-    def _build_body(self, specs: list[ConvSpec], make_activation: Callable[[], nn.Module]) -> nn.Sequential:
-        stem = ConvUnit(specs[0], make_activation())
-        pairs = [list(pair) for pair in zip(specs[1::2], specs[2::2], strict=True)]
-        return nn.Sequential(stem, *(ResidualBlock(pair, make_activation) for pair in pairs))
+    def _build_body(self, layout: Layout, make_activation: Callable[[], nn.Module]) -> nn.Sequential:
+        stem = ConvUnit(layout.stem, make_activation())
+        return _chain(layout, [stem, *(ResidualBlock(block, make_activation) for block in layout.blocks)])
 
     def error_sites(self) -> tuple[ErrorSite, ...]:
         """One site a block, at its output after the addition; the stem lies below the first and belongs to it.
 
         Inside a block two paths meet, so that a factor on one of them would not commute with back-propagation.
         """
-        stem, *blocks = self.body
         sites = []
         layer = 0
-        below = tuple(stem.parameters())
-        for block in blocks:
-            layer += sum(isinstance(module, nn.Conv2d) for module in block.modules())
+        below = tuple(self.body[0].parameters())
+        for block in (module for module in self.body if isinstance(module, ResidualBlock)):
+            layer += len(block.inner) + 1
             sites.append(ErrorSite(block, layer, (*below, *block.parameters())))
             below = ()
         return tuple(sites)
 
 
+class ImageNetPlainCNN(PlainCNN):
+    """The plain net in its ImageNet size; 64 is the usual width."""
+
+    @staticmethod
+    def _layout(depth: int, width: int, in_channels: int) -> Layout:
+        return imagenet_layout(depth, width, in_channels)
+
+
+class ImageNetResidualCNN(ResidualCNN):
+    """The residual twin in its ImageNet size."""
+
+    @staticmethod
+    def _layout(depth: int, width: int, in_channels: int) -> Layout:
+        return imagenet_layout(depth, width, in_channels)
+
+
+def _chain(layout: Layout, modules: list[nn.Module]) -> nn.Sequential:
+    """The modules one after the other, with the layout's pool after the first."""
+    pool = [nn.MaxPool2d(3, stride=2, padding=1)] if layout.pool_after_stem else []
+    return nn.Sequential(modules[0], *pool, *modules[1:])
+
+
 NETWORKS: dict[str, type[ConvNet]] = {"plain": PlainCNN, "residual": ResidualCNN}
+IMAGENET_NETWORKS: dict[str, type[ConvNet]] = {"plain": ImageNetPlainCNN, "residual": ImageNetResidualCNN}

@@ -1,19 +1,18 @@
-"""Regularisers of filter banks: the value of each penalty and its gradient in closed form, strength left out.
+"""Regularisers of filter banks, and the penalty of a whole network.
 
-A convolution weight (C_out, C_in, k, k) is the bank W of f_in = k * k * C_in rows and f_out = C_out columns, one filter
-a column. Every function also takes a stack of equally shaped weights (..., C_out, C_in, k, k) and then answers one
-value, or one gradient, a weight: training handles all banks of one shape at once, for a Python loop over layers costs
-more than the arithmetic. Normalisation parameters and biases take no penalty of any kind. Training uses `gradient`;
-`value` is for logs, and autograd through it is the tests' oracle.
+Normalisation parameters and biases take no penalty of any kind. Training uses closed-form gradients; `value` is for
+logs, and autograd through it is the tests' oracle.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
+from models import penalties
 from models.networks import ConvNet
 
 
@@ -26,92 +25,55 @@ class BankFunction(Protocol):
 
 @dataclass(frozen=True)
 class Regularizer:
-    """A penalty on one bank.
+    """A penalty on one bank, or a hard constraint on it, which has neither value nor gradient.
 
     Attributes:
         value: weights (..., C_out, C_in, k, k) to penalties (...).
         gradient: weights to the gradients of their values, of the weights' shape.
-        grouped: whether a bank with f_in < f_out is penalised in groups of f_in filters.
-        zero_set: in words, the banks on which the value is 0.
+        grouped: whether a bank with f_in < f_out is handled in groups of f_in filters.
+        zero_set: in words, the banks on which the value is 0, or that satisfy the constraint.
+        fast_gradient: a cheaper approximation of `gradient` for training, where there is one.
+        project: moves weights onto the zero set, in place; for constraints alone.
     """
 
-    value: BankFunction
-    gradient: BankFunction
+    value: BankFunction | None
+    gradient: BankFunction | None
     grouped: bool
     zero_set: str
+    fast_gradient: BankFunction | None = None
+    project: Callable[[Tensor], None] | None = None
 
 
-def filter_groups(weight: Tensor) -> tuple[Tensor, ...]:
-    """The bank as matrices (..., filters, f_in), one filter a row: all filters, or groups of f_in where f_in < f_out.
-
-    The last group is smaller where f_in does not divide f_out. Penalising a wide bank as a whole would pull a
-    group-orthonormal one away from itself. A filter's entries come in the order of memory, so that a channels_last
-    weight is not copied; `from_filter_groups` undoes it all.
-    """
-    matrix = (weight.movedim(-3, -1) if _is_channels_last(weight) else weight).flatten(-3)
-    groups: tuple[Tensor, ...] = torch.split(matrix, matrix.shape[-1], dim=-2)
-    return groups
-
-
-def from_filter_groups(groups: list[Tensor], weight: Tensor) -> Tensor:
-    """Put matrices as `filter_groups(weight)` gives them back together in the shape and order of `weight`."""
-    matrix = groups[0] if len(groups) == 1 else torch.cat(groups, dim=-2)
-    if _is_channels_last(weight):
-        return matrix.reshape(weight.movedim(-3, -1).shape).movedim(-1, -3)
-    return matrix.reshape(weight.shape)
-
-
-def _is_channels_last(weight: Tensor) -> bool:
-    return weight.stride(-3) < weight.stride(-1)
-
-
-def gram_residual(filters: Tensor) -> Tensor:
-    """W^T W - I, (..., filters, filters), of filters (..., filters, f_in) given one a row."""
-    residual = filters @ filters.mT
-    residual.diagonal(dim1=-2, dim2=-1).sub_(1.0)
-    return residual
-
-
-def _none_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """0 for every bank: the sum of none of its filters, so that autograd has something to differentiate."""
-    return weight[..., :0, :, :, :].sum(dim=(-4, -3, -2, -1))
-
-
-def _none_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """0 everywhere."""
-    return torch.zeros_like(weight)
-
-
-def _l2_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """1/2 ||W||_F^2, whose gradient step is weight decay."""
-    return 0.5 * weight.square().sum(dim=(-4, -3, -2, -1))
-
-
-def _l2_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """W."""
-    return weight
-
-
-def _orthonormal_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """1/2 ||W^T W - I||_F^2, summed over groups (Xie et al. 2017, eq. 9)."""
-    squares = [gram_residual(group).square().sum(dim=(-2, -1)) for group in filter_groups(weight)]
-    return 0.5 * torch.stack(squares).sum(dim=0)
-
-
-def _orthonormal_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
-    """2 W (W^T W - I), group by group."""
-    groups = [gram_residual(group).mul_(2.0) @ group for group in filter_groups(weight)]
-    return from_filter_groups(groups, weight)
-
+ORTHONORMAL_BANKS = "banks with orthonormal filters, in each group of f_in where f_in < f_out"
 
 REGULARIZERS: dict[str, Regularizer] = {
-    "none": Regularizer(_none_value, _none_gradient, grouped=False, zero_set="every bank"),
-    "l2": Regularizer(_l2_value, _l2_gradient, grouped=False, zero_set="the zero bank alone"),
+    "none": Regularizer(penalties.none_value, penalties.none_gradient, grouped=False, zero_set="every bank"),
+    "l2": Regularizer(penalties.l2_value, penalties.l2_gradient, grouped=False, zero_set="the zero bank alone"),
     "orthonormal": Regularizer(
-        _orthonormal_value,
-        _orthonormal_gradient,
+        penalties.orthonormal_value, penalties.orthonormal_gradient, grouped=True, zero_set=ORTHONORMAL_BANKS
+    ),
+    "mutual_coherence": Regularizer(
+        penalties.mutual_coherence_value,
+        penalties.mutual_coherence_gradient,
         grouped=True,
-        zero_set="banks with orthonormal filters, in each group of f_in where f_in < f_out",
+        zero_set=ORTHONORMAL_BANKS,
+    ),
+    "spectral_isometry": Regularizer(
+        penalties.spectral_isometry_value,
+        penalties.spectral_isometry_gradient,
+        grouped=True,
+        zero_set=ORTHONORMAL_BANKS,
+        fast_gradient=penalties.spectral_isometry_fast,
+    ),
+    "convolutional": Regularizer(
+        penalties.convolutional_value,
+        penalties.convolutional_gradient,
+        grouped=False,
+        zero_set="kernels that convolve with orthonormal rows (columns where C_out > C_in * stride^2), such as "
+        "delta-orthogonal ones with C_out <= C_in; orthonormal filters are necessary for rows, not sufficient",
+    ),
+    "newton_schulz": Regularizer(
+        None, None, grouped=True, zero_set=ORTHONORMAL_BANKS, project=penalties.newton_schulz_project
     ),
 }
 
@@ -133,6 +95,10 @@ class _Banks:
         """The weights as they are now, (banks, C_out, C_in, k, k)."""
         torch._foreach_copy_(self._slots, self._weights)
         return self._stack
+
+    def write_back_(self) -> None:
+        """Set the weights to what the stack holds."""
+        torch._foreach_copy_(self._weights, self._slots)
 
     def add_to_gradients_(self, increments: Tensor, strength: float) -> None:
         """Add strength * increments[i] to the gradient of the i-th weight."""
@@ -174,18 +140,28 @@ class NetworkPenalty:
         """Add strength times each penalty's gradient to `.grad`; call after modulation, which must not scale it."""
         if not self._acts or strength == 0.0:
             return
-        for banks in self._banks:
-            increments = self._regularizer.gradient(banks.stacked(), stride=banks.stride, generator=self._generator)
-            banks.add_to_gradients_(increments, strength)
+        gradient = self._regularizer.fast_gradient or self._regularizer.gradient
+        if gradient is not None:
+            for banks in self._banks:
+                increments = gradient(banks.stacked(), stride=banks.stride, generator=self._generator)
+                banks.add_to_gradients_(increments, strength)
         _gradient_of(self._classifier).add_(self._classifier, alpha=strength)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Move every convolution onto a hard constraint; call after each optimiser step. Penalties do nothing here."""
+        if self._regularizer.project is None:
+            return
+        for banks in self._banks:
+            self._regularizer.project(banks.stacked())
+            banks.write_back_()
 
     @torch.no_grad()
     def value(self) -> Tensor:
         """The sum of all penalties, strength left out."""
-        total = self._classifier.new_zeros(())
-        if self._acts:
-            total += 0.5 * self._classifier.square().sum()
+        total = 0.5 * self._classifier.square().sum() if self._acts else self._classifier.new_zeros(())
+        value = self._regularizer.value
+        if value is not None:
             for banks in self._banks:
-                values = self._regularizer.value(banks.stacked(), stride=banks.stride, generator=self._generator)
-                total += values.sum()
+                total += value(banks.stacked(), stride=banks.stride, generator=self._generator).sum()
         return total

@@ -40,10 +40,20 @@ def phase_start(progress: float, cutoff: float, phase_ends: tuple[float, ...]) -
     return float(progress - start < cutoff * (end - start))
 
 
+def spectral_isometry_steps(progress: float, cutoff: float, phase_ends: tuple[float, ...]) -> float:
+    """The published steps of the spectral isometry penalty: 1, then 1e-3, 1e-4, 1e-6 and 0 (Bansal et al. 2018).
+
+    They come at 20, 50, 70 and 120 of 200 epochs, from a strength of 1e-2; `cutoff` is not used.
+    """
+    factors = (1.0, 1e-3, 1e-4, 1e-6, 0.0)
+    return factors[bisect_right((0.10, 0.25, 0.35, 0.60), progress)]
+
+
 SCHEDULES: dict[str, Schedule] = {
     "constant": constant,
     "until_cutoff": until_cutoff,
     "linear": linear,
     "cosine": cosine,
     "phase_start": phase_start,
+    "spectral_isometry_steps": spectral_isometry_steps,
 }

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.initializers import INITIALIZERS
 from models.filter_banks import filter_groups
+from models.initializers import INITIALIZERS
 
 SHAPES = [(16, 3, 3, 3), (16, 1, 3, 3), (7, 2, 3, 3), (8, 8, 3, 3), (4, 16, 3, 3), (64, 16, 1, 1)]
 
@@ -74,3 +74,10 @@ def test_he_has_the_variance_of_fan_out():
     weight = filled("he", (64, 32, 3, 3))
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 64)), rel=0.02)
     assert abs(weight.mean().item()) < 4 * weight.std().item() / math.sqrt(weight.numel())
+
+
+def test_dirac_convolution_is_the_identity_on_as_many_channels_as_there_are():
+    images = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(functional.conv2d(images, filled("dirac", (3, 3, 3, 3)), padding=1), images)
+    wider = functional.conv2d(images, filled("dirac", (7, 3, 3, 3)), padding=1)
+    assert torch.equal(wider, torch.cat([images, images, images[:, :1]], dim=1))

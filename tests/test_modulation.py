@@ -22,7 +22,7 @@ from models.modulation import (
     local_factors,
     modulation_factors,
 )
-from models.networks import NETWORKS, PlainCNN
+from models.networks import IMAGENET_NETWORKS, NETWORKS, PlainCNN
 
 FORMS = [FastModulation, InBackwardModulation]
 OPTIONS = list(itertools.product(RULES, TARGETS, STATISTICS))
@@ -166,6 +166,17 @@ def test_fast_form_equals_in_backward_form(architecture, rule, target, statistic
     torch.testing.assert_close(fast.factors, reference.factors, rtol=1e-10, atol=0)
     assert torch.equal(fast.fired, reference.fired)
     assert fast.fired.any() == (rule != "off")
+
+
+@pytest.mark.parametrize("architecture", IMAGENET_NETWORKS)
+@pytest.mark.parametrize("depth", [18, 50])
+def test_fast_form_equals_in_backward_form_in_imagenet_size(architecture, depth):
+    """Relative to the largest gradient: where a stage is down to one pixel, some are zero but for rounding."""
+    networks = [IMAGENET_NETWORKS[architecture](depth, width=2).double() for _ in FORMS]
+    for form, network in zip(FORMS, networks, strict=True):
+        modulated(form, network)
+    fast, reference = (gradients(network) for network in networks)
+    torch.testing.assert_close(fast, reference, rtol=1e-10, atol=1e-12 * reference.abs().max().item())
 
 
 @pytest.mark.parametrize("form", FORMS)

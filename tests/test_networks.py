@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from models.filter_banks import filter_groups
 from models.initializers import INITIALIZERS
-from models.networks import ACTIVATIONS, NETWORKS, PlainCNN, ResidualCNN
+from models.layouts import IMAGENET_BLOCKS
+from models.networks import ACTIVATIONS, IMAGENET_NETWORKS, NETWORKS, PlainCNN, ResidualCNN
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
@@ -93,6 +95,42 @@ def test_initialize_starts_afresh_from_the_generator(architecture, initializer):
     assert not fresh.classifier.bias.any()
 
 
+@pytest.mark.parametrize("architecture", IMAGENET_NETWORKS)
+@pytest.mark.parametrize(("depth", "convolutions"), [(18, 17), (34, 33), (50, 49), (101, 100)])
+def test_imagenet_size_nets_have_the_depth_they_are_named_for(architecture, depth, convolutions):
+    network = IMAGENET_NETWORKS[architecture](depth, width=4, num_classes=6)
+    assert len(network.convs) == convolutions
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 6)
+    twin = IMAGENET_NETWORKS["plain"](depth, width=4, num_classes=6)
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in twin.parameters())
+    blocks = sum(IMAGENET_BLOCKS[depth])
+    assert len(network.error_sites()) == (convolutions if architecture == "plain" else blocks)
+    assert network.error_sites()[-1].layer == convolutions - 1
+
+
+def test_imagenet_size_bottlenecks_have_banks_wider_than_tall():
+    network = IMAGENET_NETWORKS["plain"](50, width=4)
+    assert max(len(filter_groups(conv.weight)) for conv in network.convs) == 4
+
+
+@pytest.mark.parametrize("severed", [0, 1, 2, 3, 25, 48])
+def test_cutting_any_convolution_of_the_plain_imagenet_net_cuts_off_the_input(severed):
+    first, second = outputs_for_two_inputs(IMAGENET_NETWORKS["plain"](50, width=4), severed)
+    assert torch.equal(first, second)
+
+
+def test_plain_34_has_the_parameters_of_he_et_al_without_projections():
+    """ResNet-34 has 21,797,672, of which 172,032 + 1,792 belong to its three projections, left out here."""
+    network = IMAGENET_NETWORKS["residual"](34, width=64, num_classes=1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 21_797_672 - 172_032 - 1_792
+
+
+@pytest.mark.parametrize("depth", [20, 19, 152])
+def test_other_imagenet_depths_are_refused(depth):
+    with pytest.raises(ValueError, match=f"depth = {depth}: must be one of 18, 34, 50, 101"):
+        IMAGENET_NETWORKS["plain"](depth)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_is_used_after_every_convolution(activation):
     network = PlainCNN(8, activation=activation)
@@ -106,11 +144,17 @@ def test_slope_reaches_the_activation():
     assert torch.equal(network.activations[0](torch.tensor([-4.0, 2.0])), torch.tensor([-1.0, 2.0]))
 
 
+def test_shifted_relu_cuts_off_at_minus_one():
+    activation = ACTIVATIONS["shifted_relu"](0.0)
+    assert activation(torch.tensor([-3.0, -1.0, -0.5, 2.0])).tolist() == [-1.0, -1.0, -0.5, 2.0]
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         ({"activation": "swish"}, "activation = 'swish'"),
         ({"activation": "relu", "activation_slope": 0.5}, "activation_slope = 0.5"),
+        ({"activation": "shifted_relu", "activation_slope": 0.5}, "activation_slope = 0.5: must be 0 for shifted_relu"),
         ({"activation": "leaky_relu", "activation_slope": 1.5}, "activation_slope = 1.5"),
     ],
 )

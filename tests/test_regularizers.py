@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from models.initializers import INITIALIZERS
 from models.networks import NETWORKS, PlainCNN
 from models.regularizers import REGULARIZERS, NetworkPenalty
 
-SHAPES = [(4, 3, 3, 3), (16, 1, 3, 3), (7, 2, 1, 1), (5, 5, 1, 1), (8, 4, 3, 3)]
+SHAPES = [(4, 3, 3, 3), (16, 1, 3, 3), (7, 2, 1, 1), (5, 5, 1, 1), (8, 4, 3, 3), (3, 2, 5, 5)]
 
 
 def random_weight(shape, seed=0):
@@ -28,29 +29,82 @@ def delta_weight(shape):
     return weight
 
 
-# For each entry, members of the zero set that it names.
+PENALTIES = [name for name, entry in REGULARIZERS.items() if entry.value is not None]
+CONSTRAINTS = [name for name, entry in REGULARIZERS.items() if entry.project is not None]
+FAST = [name for name, entry in REGULARIZERS.items() if entry.fast_gradient is not None]
+
+ORTHONORMAL = [orthonormal_weight(shape) for shape in SHAPES]
+
+# For each entry, members of the zero set that it names, for stride 1.
 ZEROS = {
     "none": [random_weight((4, 3, 3, 3))],
     "l2": [torch.zeros(4, 3, 3, 3, dtype=torch.float64)],
-    "orthonormal": [orthonormal_weight(shape) for shape in SHAPES],
+    "orthonormal": ORTHONORMAL,
+    "mutual_coherence": ORTHONORMAL,
+    "spectral_isometry": ORTHONORMAL,
+    "convolutional": [delta_weight(shape) for shape in [(4, 8, 3, 3), (5, 5, 5, 5), (8, 4, 3, 3)]],
+    "newton_schulz": ORTHONORMAL,
 }
 
+# Those that are not differentiable there have no gradient to speak of on their zero set.
+SMOOTH = [name for name in PENALTIES if name not in ("mutual_coherence", "spectral_isometry")]
 
-@pytest.mark.parametrize("name", REGULARIZERS)
-def test_penalty_and_gradient_vanish_on_the_zero_set(name):
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalty_vanishes_on_the_zero_set(name):
     for weight in ZEROS[name]:
         assert REGULARIZERS[name].value(weight).item() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradient_of_a_smooth_penalty_vanishes_on_the_zero_set(name):
+    for weight in ZEROS[name]:
         assert REGULARIZERS[name].gradient(weight).abs().max().item() == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in REGULARIZERS if name != "none"])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constraint_leaves_the_zero_set_alone_and_has_no_value(name):
+    for weight in ZEROS[name]:
+        projected = weight.clone()
+        REGULARIZERS[name].project(projected)
+        torch.testing.assert_close(projected, weight, rtol=0, atol=1e-12)
+    assert REGULARIZERS[name].value is None
+    assert REGULARIZERS[name].gradient is None
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (8, 4, 3, 3), (32, 16, 3, 3)])
+def test_projection_reaches_the_zero_set_from_any_scale(name, scale, shape):
+    weight = random_weight(shape) * scale
+    REGULARIZERS[name].project(weight)
+    assert REGULARIZERS["orthonormal"].value(weight).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_newton_schulz_finds_the_nearest_orthonormal_bank():
+    """The polar factor: U V^T of the singular value decomposition."""
+    weight = random_weight((4, 3, 3, 3))
+    left, _, right = torch.linalg.svd(weight.flatten(1), full_matrices=False)
+    REGULARIZERS["newton_schulz"].project(weight)
+    torch.testing.assert_close(weight.flatten(1), left @ right, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fast_gradient_approaches_the_exact_one(name, shape):
+    weight = random_weight(shape)
+    entry = REGULARIZERS[name]
+    torch.testing.assert_close(entry.fast_gradient(weight), entry.gradient(weight), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in PENALTIES if name != "none"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_penalty_is_positive_off_the_zero_set(name, shape):
     assert REGULARIZERS[name].value(random_weight(shape)).item() > 0.01
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_closed_form_gradient_equals_autograd(name, stride, shape):
     weight = random_weight(shape).requires_grad_()
@@ -61,15 +115,27 @@ def test_closed_form_gradient_equals_autograd(name, stride, shape):
     torch.testing.assert_close(closed, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", PENALTIES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_stack_is_handled_as_its_members(name, shape):
     weights = [random_weight(shape, seed) for seed in range(3)]
-    for function in (REGULARIZERS[name].value, REGULARIZERS[name].gradient):
-        torch.testing.assert_close(function(torch.stack(weights)), torch.stack([function(one) for one in weights]))
+    entry = REGULARIZERS[name]
+    for function in filter(None, (entry.value, entry.gradient, entry.fast_gradient)):
+        together = function(torch.stack(weights), stride=2)
+        torch.testing.assert_close(together, torch.stack([function(one, stride=2) for one in weights]))
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_stack_is_projected_as_its_members(name, shape):
+    weights = [random_weight(shape, seed) for seed in range(3)]
+    stack = torch.stack(weights)
+    for weight in (stack, *weights):
+        REGULARIZERS[name].project(weight)
+    torch.testing.assert_close(stack, torch.stack(weights))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
 def test_memory_format_makes_no_difference(name):
     weight = random_weight((8, 4, 3, 3))
     other = weight.to(memory_format=torch.channels_last)
@@ -77,7 +143,7 @@ def test_memory_format_makes_no_difference(name):
         torch.testing.assert_close(function(other), function(weight), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", PENALTIES)
 def test_no_regulariser_changes_the_weight_or_the_global_generator(name):
     weight, before = random_weight((8, 4, 3, 3)), torch.get_rng_state()
     REGULARIZERS[name].gradient(weight)
@@ -129,8 +195,10 @@ def network_with_gradients(architecture="plain", channels_last=False):
 def test_network_penalty_adds_the_gradient_of_its_value(name, architecture, channels_last):
     network = network_with_gradients(architecture, channels_last)
     NetworkPenalty(network, name).add_gradients_(0.25)
+    gradient = REGULARIZERS[name].fast_gradient or REGULARIZERS[name].gradient
     for conv in network.convs:
-        expected = 1.0 + 0.25 * REGULARIZERS[name].gradient(conv.weight.detach(), stride=conv.stride[0])
+        added = 0.25 * gradient(conv.weight.detach(), stride=conv.stride[0]) if gradient else 0.0
+        expected = torch.ones_like(conv.weight) + added
         torch.testing.assert_close(conv.weight.grad, expected, rtol=1e-10, atol=1e-10)
     decay = 0.0 if name == "none" else 0.25
     torch.testing.assert_close(network.classifier.weight.grad, 1.0 + decay * network.classifier.weight.detach())
@@ -147,9 +215,53 @@ def test_network_penalty_leaves_biases_and_normalisation_alone(name):
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_network_penalty_value_is_the_sum_over_layers(name):
     network = network_with_gradients()
-    values = [REGULARIZERS[name].value(conv.weight.detach(), stride=conv.stride[0]) for conv in network.convs]
+    value = REGULARIZERS[name].value or REGULARIZERS["none"].value
+    values = [value(conv.weight.detach(), stride=conv.stride[0]) for conv in network.convs]
     decay = 0.0 if name == "none" else 0.5 * network.classifier.weight.detach().square().sum()
     torch.testing.assert_close(NetworkPenalty(network, name).value(), sum(values) + decay)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_network_is_moved_onto_constraints_and_by_nothing_else(name, channels_last):
+    network = network_with_gradients(channels_last=channels_last)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    NetworkPenalty(network, name).project_()
+    defect = sum(REGULARIZERS["orthonormal"].value(conv.weight.detach()) for conv in network.convs)
+    assert (defect < 1e-12) == (name in CONSTRAINTS)
+    kept = [torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    convs = {id(conv.weight) for conv in network.convs}
+    moved = {id(parameter) for parameter, same in zip(network.parameters(), kept, strict=True) if not same}
+    assert moved == (convs if name in CONSTRAINTS else set())
+
+
+def dense_operator(weight, size, stride):
+    """The circular convolution as a matrix (outputs, inputs)."""
+    pixels = torch.eye(weight.shape[1] * size * size, dtype=weight.dtype).reshape(-1, weight.shape[1], size, size)
+    reach = weight.shape[-1] - 1
+    return (
+        functional.conv2d(functional.pad(pixels, (0, reach, 0, reach), mode="circular"), weight, stride=stride)
+        .flatten(1)
+        .mT
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"), [((3, 4, 3, 3), 1), ((5, 3, 3, 3), 1), ((3, 4, 3, 3), 2), ((9, 2, 3, 3), 2)]
+)
+def test_convolutional_penalty_is_that_of_the_operator_per_output_pixel(shape, stride):
+    """On a torus large enough that no two shifts coincide, ||A A^T - I||^2 (or A^T A) repeats itself at every pixel."""
+    weight, size = random_weight(shape), 12
+    operator = dense_operator(weight, size, stride)
+    gram = operator @ operator.mT if shape[0] <= shape[1] * stride**2 else operator.mT @ operator
+    residual = gram - torch.eye(len(gram), dtype=gram.dtype)
+    pixels = (size // stride) ** 2
+    value = REGULARIZERS["convolutional"].value(weight, stride=stride)
+    torch.testing.assert_close(value, 0.5 * residual.square().sum() / pixels, rtol=1e-10, atol=0)
+
+
+def test_convolutional_penalty_sees_what_orthonormal_filters_do_not():
+    assert REGULARIZERS["convolutional"].value(orthonormal_weight((8, 4, 3, 3))) > 1.0
 
 
 def test_network_penalty_of_strength_zero_changes_nothing_even_for_infinite_weights():

@@ -37,3 +37,9 @@ def test_constant_is_one():
 def test_phase_start_acts_in_the_first_part_of_each_phase(phase_ends):
     acting = [progress for progress in STEPS if SCHEDULES["phase_start"](progress, 0.2, phase_ends)]
     assert acting == [p for p in STEPS if p < 0.1 or 0.5 <= p < 0.55 or 0.75 <= p < 0.8]
+
+
+def test_spectral_isometry_steps_are_the_published_ones():
+    moments = [0.0, 0.0999, 0.1, 0.2499, 0.25, 0.3499, 0.35, 0.5999, 0.6, 1.0]
+    values = [SCHEDULES["spectral_isometry_steps"](moment, 1.0, ()) for moment in moments]
+    assert values == [1.0, 1.0, 1e-3, 1e-3, 1e-4, 1e-4, 1e-6, 1e-6, 0.0, 0.0]
