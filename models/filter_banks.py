@@ -4,8 +4,11 @@ A weight (C_out, C_in, k, k) is the bank W of f_in = k * k * C_in rows and f_out
 It is stored here as its transpose, one filter a row, and every function also takes a stack (..., C_out, C_in, k, k).
 """
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def filter_groups(weight: Tensor) -> tuple[Tensor, ...]:
@@ -37,3 +40,23 @@ def gram_residual(filters: Tensor) -> Tensor:
     residual = filters @ filters.mT
     residual.diagonal(dim1=-2, dim2=-1).sub_(1.0)
     return residual
+
+
+def without_stride(weight: Tensor, stride: int) -> Tensor:
+    """The kernels (..., C_out, C_in * stride^2, k', k') of stride 1 that do what `weight` does at `stride`.
+
+    A convolution of stride s is one of stride 1 on images whose s x s squares have become channels; k' = ceil(k / s).
+    """
+    cells = math.ceil(weight.shape[-1] / stride)
+    missing = cells * stride - weight.shape[-1]
+    squares = functional.pad(weight, (0, missing, 0, missing)).reshape(-1, *weight.shape[-4:-2], *(cells, stride) * 2)
+    return squares.permute(0, 1, 2, 4, 6, 3, 5).reshape(*weight.shape[:-3], -1, cells, cells)
+
+
+def with_stride(kernels: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Undo `without_stride(weight, stride)`: put such kernels back in the shape of `weight`."""
+    outputs, inputs, size = weight.shape[-4:-1]
+    cells = kernels.shape[-1]
+    squares = kernels.reshape(-1, outputs, inputs, stride, stride, cells, cells).permute(0, 1, 2, 5, 3, 6, 4)
+    padded = squares.reshape(*weight.shape[:-2], cells * stride, cells * stride)
+    return padded[..., :size, :size]

@@ -5,14 +5,13 @@ a column. Every function also takes a stack of equally shaped weights (..., C_ou
 value, or one gradient, a weight: training handles all banks of one shape at once. Never touches a network.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from models.filter_banks import filter_groups, from_filter_groups, gram_residual
+from models.filter_banks import filter_groups, from_filter_groups, gram_residual, with_stride, without_stride
 
 SQUARINGS = 10
 """Squared so often, a matrix acts like 2^10 steps of power iteration: eigenvalues 1 % apart are told apart to 1e-8."""
@@ -81,19 +80,20 @@ def convolutional_value(weight: Tensor, *, stride: int = 1, generator: Generator
 
     This asks the convolution as an operator to have orthonormal rows, or columns where C_out > C_in * stride^2.
     """
-    kernels = _unstrided(weight, stride)
+    kernels = _rows(weight, stride)
     return 0.5 * _correlation_residual(kernels).square().flatten(1).sum(dim=1).reshape(weight.shape[:-4])
 
 
 def convolutional_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
     """2 Conv(K, residual): each kernel gathers every other one at every shift, weighted with their residual there."""
-    kernels = _unstrided(weight, stride)
-    banks, outputs, inputs, size, _ = kernels.shape
+    kernels = _rows(weight, stride)
+    banks, rows, others, size, _ = kernels.shape
     residual = _correlation_residual(kernels).transpose(1, 2).flatten(0, 1)
-    images = kernels.permute(2, 0, 1, 3, 4).reshape(inputs, banks * outputs, size, size)
+    images = kernels.permute(2, 0, 1, 3, 4).reshape(others, banks * rows, size, size)
     gathered = functional.conv2d(images, residual, padding=size - 1, groups=banks)
-    gradient = 2.0 * gathered.reshape(inputs, banks, outputs, size, size).permute(1, 2, 0, 3, 4)
-    return _strided(gradient, weight, stride)
+    gradient = 2.0 * gathered.reshape(others, banks, rows, size, size).permute(1, 2, 0, 3, 4)
+    transposed = rows != weight.shape[-4]
+    return with_stride(gradient.transpose(1, 2) if transposed else gradient, weight, stride)
 
 
 @torch.no_grad()
@@ -149,41 +149,22 @@ def _rank_one_gradient(filters: Tensor, vector: Tensor) -> Tensor:
     return 2.0 * sign * vector * image
 
 
-def _unstrided(weight: Tensor, stride: int) -> Tensor:
-    """Kernels (banks, outputs, inputs, k', k') of stride 1 whose rows are to be orthonormal.
+def _rows(weight: Tensor, stride: int) -> Tensor:
+    """Kernels (banks, rows, others, k', k') of stride 1 whose rows are to be orthonormal.
 
-    A convolution of stride s is one of stride 1 on images whose s x s squares have become channels. Where it has more
-    outputs than inputs, its rows cannot be orthonormal, and inputs and outputs change places.
+    A convolution with more outputs than inputs cannot have orthonormal rows; there the two change places.
     """
-    kernels = weight.reshape(-1, *weight.shape[-4:])
-    if stride > 1:
-        cells = math.ceil(kernels.shape[-1] / stride)
-        missing = cells * stride - kernels.shape[-1]
-        kernels = functional.pad(kernels, (0, missing, 0, missing))
-        kernels = kernels.reshape(*kernels.shape[:3], cells, stride, cells, stride)
-        kernels = kernels.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4)
+    kernels = without_stride(weight.reshape(-1, *weight.shape[-4:]), stride)
     return kernels.transpose(1, 2) if kernels.shape[1] > kernels.shape[2] else kernels
 
 
-def _strided(kernels: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Undo `_unstrided(weight, stride)`."""
-    outputs, inputs, size = weight.shape[-4:-1]
-    if outputs > inputs * stride**2:
-        kernels = kernels.transpose(1, 2)
-    if stride > 1:
-        cells = kernels.shape[-1]
-        kernels = kernels.reshape(-1, outputs, inputs, stride, stride, cells, cells).permute(0, 1, 2, 5, 3, 6, 4)
-        kernels = kernels.reshape(-1, outputs, inputs, cells * stride, cells * stride)[..., :size, :size]
-    return kernels.reshape(weight.shape)
-
-
 def _correlation_residual(kernels: Tensor) -> Tensor:
-    """Correlations of all pairs of kernels at all shifts less the identity: (banks, outputs, outputs, 2k-1, 2k-1)."""
-    banks, outputs, inputs, size, _ = kernels.shape
-    images = kernels.transpose(0, 1).reshape(outputs, banks * inputs, size, size)
-    filters = kernels.reshape(banks * outputs, inputs, size, size)
+    """Correlations of all pairs of rows at all shifts less the identity: (banks, rows, rows, 2k' - 1, 2k' - 1)."""
+    banks, rows, others, size, _ = kernels.shape
+    images = kernels.transpose(0, 1).reshape(rows, banks * others, size, size)
+    filters = kernels.reshape(banks * rows, others, size, size)
     correlations = functional.conv2d(images, filters, padding=size - 1, groups=banks)
-    residual = correlations.reshape(outputs, banks, outputs, *correlations.shape[-2:]).transpose(0, 1)
+    residual = correlations.reshape(rows, banks, rows, *correlations.shape[-2:]).transpose(0, 1)
     residual[..., size - 1, size - 1].diagonal(dim1=-2, dim2=-1).sub_(1.0)
     return residual
 

@@ -8,7 +8,18 @@ import torch
 from torch.nn import functional
 
 from models.initializers import INITIALIZERS
-from models.isometry import dead_fractions, gram_defect, layer_statistics, orthonormality_defect
+from models.isometry import (
+    circular_singular_values,
+    dead_fractions,
+    error_profile,
+    gram_defect,
+    layer_statistics,
+    mean_cosine,
+    mean_cosines,
+    operator_statistics,
+    orthonormality_defect,
+    padded_singular_value_max,
+)
 from models.modulation import build_modulation
 from models.networks import NETWORKS, PlainCNN, ResidualCNN
 
@@ -18,6 +29,9 @@ LOOKS = {
     "layer_statistics": layer_statistics,
     "orthonormality_defect": orthonormality_defect,
     "dead_fractions": lambda network: dead_fractions(network, IMAGES),
+    "mean_cosines": mean_cosines,
+    "operator_statistics": lambda network: operator_statistics(network, IMAGES),
+    "error_profile": lambda network: error_profile(network, IMAGES, torch.arange(4)),
 }
 
 
@@ -109,3 +123,77 @@ def test_looking_between_forward_and_backward_leaves_modulation_alone():
     modulation.finish_backward()
     assert modulation.error_norms.isfinite().all()
     assert (modulation.error_norms > 0.0).all()
+
+
+def weight_of(shape, name=None):
+    weight = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    if name:
+        INITIALIZERS[name](weight, torch.Generator().manual_seed(0))
+    return weight
+
+
+def dense_operator(weight, size, stride, pad):
+    """A convolution on size x size images as a matrix; `pad` pads a batch of them."""
+    pixels = torch.eye(weight.shape[1] * size * size, dtype=weight.dtype).reshape(-1, weight.shape[1], size, size)
+    return functional.conv2d(pad(pixels, (1, 1, 1, 1)), weight, stride=stride).flatten(1)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 3, 3), (2, 5, 3, 3)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_circular_singular_values_are_those_of_the_operator(shape, stride):
+    weight = weight_of(shape)
+    operator = dense_operator(weight, 6, stride, lambda images, sides: functional.pad(images, sides, mode="circular"))
+    torch.testing.assert_close(circular_singular_values(weight, 6, stride), torch.linalg.svdvals(operator))
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 3, 3), (2, 5, 3, 3)])
+@pytest.mark.parametrize(("size", "stride"), [(6, 1), (6, 2), (7, 2)])
+def test_padded_singular_value_is_that_of_the_operator(shape, size, stride):
+    weight = weight_of(shape)
+    largest = torch.linalg.svdvals(dense_operator(weight, size, stride, functional.pad))[0].item()
+    found = padded_singular_value_max(weight, size, stride).item()
+    assert largest * 0.99 <= found <= largest * (1 + 1e-12)
+
+
+def test_delta_orthogonal_convolutions_are_isometries():
+    network = initialized(PlainCNN(8, width=4).double(), "delta_orthogonal")
+    for layer, row in enumerate(operator_statistics(network, IMAGES.double())):
+        assert row["layer"] == layer
+        assert row["circular_max"] == pytest.approx(1.0)
+        assert row["padded_max"] == pytest.approx(1.0)
+        if network.convs[layer].stride == (1, 1):
+            assert row["circular_min"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(5, 2), (2, 1), (2, 2)])
+def test_circular_values_of_an_image_that_does_not_fit_are_refused(size, stride):
+    with pytest.raises(ValueError, match=f"size = {size}: must be a multiple of {stride}"):
+        circular_singular_values(weight_of((3, 2, 3, 3)), size, stride)
+
+
+def test_mean_cosine_of_known_banks():
+    assert mean_cosine(weight_of((6, 3, 3, 3), "orthonormal")).item() == pytest.approx(0.0, abs=1e-12)
+    assert mean_cosine(torch.ones(4, 2, 3, 3)).item() == pytest.approx(1.0)
+    opposite = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]]).reshape(3, 2, 1, 1)
+    assert mean_cosine(opposite).item() == pytest.approx(1 / 3)
+    assert mean_cosine(torch.ones(1, 2, 3, 3)).item() == 0.0
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("statistic", ["norm", "mean"])
+def test_error_profile_is_what_modulation_measures(architecture, statistic):
+    network = initialized(NETWORKS[architecture](8, width=4).double())
+    modulation = build_modulation(network, rule="pairwise", band=1.0, target="unit", statistic=statistic)
+    images, labels = IMAGES.double(), torch.arange(4)
+    profile = error_profile(network, images, labels, statistic=statistic)
+    assert not modulation.error_norms.any()
+    functional.cross_entropy(network(images), labels).backward()
+    norms = modulation.error_norms.tolist()
+    assert [row["error_norm"] for row in profile] == pytest.approx(norms)
+    assert profile[-1] == {"layer": 6, "error_norm": profile[-1]["error_norm"], "error_ratio": 1.0}
+    assert profile[0]["error_ratio"] == pytest.approx(norms[0] / norms[1])
+
+
+def test_errors_of_a_fresh_plain_net_explode_backwards():
+    profile = error_profile(initialized(PlainCNN(44, width=4)), IMAGES, torch.arange(4))
+    assert profile[0]["error_norm"] > 10 * profile[-1]["error_norm"]
