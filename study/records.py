@@ -8,7 +8,7 @@ opened again.
 
 import json
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -21,7 +21,10 @@ import pyarrow.parquet as pq
 from study.config import TrialConfig
 from study.storage import RESULTS, RUN_FILE, Storage
 
-SCHEMA_VERSION = 1
+FIRST_VERSION = SCHEMA_VERSION = 1
+# Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a
+# part lacks it, it reads as null. A column that changes its name or meaning does, and a higher SCHEMA_VERSION.
+UPGRADES: dict[int, Callable[[str, pa.Table], pa.Table]] = {}
 TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
 DAMAGED_PREFIX = ".damaged-"
 
@@ -128,19 +131,25 @@ def _write_part(storage: Storage, name: str, table: pa.Table) -> None:
     storage.write(name, buffer.getvalue())
 
 
-def read_table(run: str | Path, name: str) -> pd.DataFrame:
+def read_table(run: str | Path | Sequence[str | Path], name: str) -> pd.DataFrame:
     """One table of a run as a DataFrame; empty, with its columns, when nothing is finished yet.
 
+    Of several runs, the rows of all, in the order given: a column that one of them lacks is null there, and parts of
+    older schema versions are brought up to this one's.
+
     Args:
-        run: the name of a run under results/, a path, or a URI.
+        run: the name of a run under results/, a path, or a URI; or a list of them.
         name: `trials`, `epochs` or `layers`.
 
     Raises:
-        ValueError: no such table or no such run.
+        ValueError: no such table or no such run, or one that a newer version has written.
     """
     if name not in SCHEMAS:
         raise ValueError(f"unknown table {name!r}: known are {', '.join(SCHEMAS)}")
-    frame: pd.DataFrame = read_arrow(locate_run(run), name).to_pandas()
+    runs = [run] if isinstance(run, str | Path) else run
+    tables = [read_arrow(locate_run(one), name) for one in runs]
+    joined = pa.concat_tables([SCHEMAS[name].empty_table(), *tables], promote_options="permissive")
+    frame: pd.DataFrame = joined.to_pandas()
     return frame
 
 
@@ -153,11 +162,33 @@ def locate_run(run: str | Path) -> Storage:
     raise ValueError(f"no run {run}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
 
 
-def read_arrow(storage: Storage, name: str) -> pa.Table:
-    """All parts of a table, concatenated."""
-    parts = [pq.read_table(BytesIO(storage.read(f"{name}/{part}"))) for part in storage.names(name)]
-    empty = SCHEMAS[name].empty_table()
-    return pa.concat_tables([empty, *(part.replace_schema_metadata() for part in parts)], promote_options="default")
+def read_arrow(
+    storage: Storage, name: str, *, columns: Sequence[str] | None = None, trial_ids: pa.Array | None = None
+) -> pa.Table:
+    """All parts of a table, concatenated; only these columns, and rows of these trials, where they are given.
+
+    Parts are filtered one by one, so that a few trials of a table of millions of rows take little memory.
+    """
+    schema = SCHEMAS[name]
+    if columns is not None:
+        schema = pa.schema([schema.field(column) for column in columns])
+    parts = [_read_part(storage, f"{name}/{part}", columns, trial_ids) for part in storage.names(name)]
+    return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
+
+
+def _read_part(storage: Storage, path: str, columns: Sequence[str] | None, trial_ids: pa.Array | None) -> pa.Table:
+    file = pq.ParquetFile(BytesIO(storage.read(path)))
+    version = int((file.schema_arrow.metadata or {}).get(b"study.schema_version", FIRST_VERSION))
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema version {version}, newer than {SCHEMA_VERSION}: update this package")
+    here = file.schema_arrow.names
+    chosen = None if columns is None or version < SCHEMA_VERSION else [column for column in columns if column in here]
+    table = file.read(chosen).replace_schema_metadata()
+    for older in range(version, SCHEMA_VERSION):
+        table = UPGRADES[older](path.partition("/")[0], table)
+    if trial_ids is not None:
+        table = table.filter(pc.is_in(table["trial_id"], value_set=trial_ids))
+    return table if columns is None else table.select([column for column in columns if column in table.column_names])
 
 
 def recover(storage: Storage, warn: Callable[[str], None]) -> None:

@@ -27,6 +27,7 @@ CONTEXT = ("architecture", "activation_slope", "learning_rate", "chance")
 
 UPPER_QUANTILE = 0.975
 BOOTSTRAP_FROM = 10  # Below ten seeds a resample repeats too few values to show the tails.
+VERDICT_FROM = 5  # Fewer pairs than this make no verdict in words: one odd seed would decide it.
 RESAMPLES = 5_000  # The Monte Carlo error of an interval's end is then about 1 % of its width.
 BOOTSTRAP_SEED = 20170726  # Any fixed number will do: the same table must give the same interval.
 

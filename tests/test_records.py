@@ -4,10 +4,14 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from study import records
 from study.config import TrialConfig
 from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow, write_json
 from study.storage import Storage
@@ -117,3 +121,56 @@ def test_a_damaged_part_is_set_aside_and_named(storage: Storage, tmp_path: Path)
     assert "trials/part-00001.parquet is damaged" in warnings[0]
     assert read_arrow(storage, "trials")["trial_id"].to_pylist() == ["t0"]
     assert read_arrow(storage, "epochs")["trial_id"].to_pylist() == ["t0"]
+
+
+def write_by_hand(folder: Path, name: str, columns: dict[str, list[object]], version: int = 1) -> None:
+    """A table as another version or machine may have left it."""
+    table = pa.table(columns).replace_schema_metadata({"study.schema_version": str(version)})
+    (folder / name).mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    pq.write_table(table, folder / name / "part-00000.parquet")
+
+
+def test_several_runs_make_one_table_and_missing_columns_are_null(storage: Storage, tmp_path: Path) -> None:
+    write_trial(storage, 0)
+    write_by_hand(tmp_path / "other", "trials", {"trial_id": ["t9"], "val_accuracy": [1], "added_later": ["x"]})
+    both = read_table([storage.root, tmp_path / "other"], "trials")
+    assert both["trial_id"].tolist() == ["t0", "t9"]
+    assert both["val_accuracy"].tolist()[1] == 1.0
+    assert both["depth"].isna().tolist() == [False, True]
+    assert both["added_later"].isna().tolist() == [True, False]
+    assert read_table([], "trials").empty
+
+
+def test_older_versions_are_upgraded_and_newer_ones_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_by_hand(tmp_path / "old", "epochs", {"trial_id": ["t0"], "accuracy": [0.5]}, version=1)
+    write_by_hand(tmp_path / "new", "epochs", {"trial_id": ["t1"], "val_accuracy": [0.7]}, version=2)
+    with pytest.raises(ValueError, match="schema version 2, newer than 1: update this package"):
+        read_table(tmp_path / "new", "epochs")
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 2)
+    renamed = {"accuracy": "val_accuracy"}
+    monkeypatch.setattr(records, "UPGRADES", {1: lambda name, table: table.rename_columns(renamed)})
+    both = read_table([tmp_path / "old", tmp_path / "new"], "epochs")
+    assert both["val_accuracy"].tolist() == [0.5, 0.7]
+    narrow = read_arrow(Storage.at(tmp_path / "old"), "epochs", columns=["trial_id", "val_accuracy", "seconds"])
+    assert narrow.to_pylist() == [{"trial_id": "t0", "val_accuracy": 0.5, "seconds": None}]
+
+
+def test_a_few_columns_of_a_few_trials_are_read_alone(storage: Storage) -> None:
+    for number in range(3):
+        write_trial(storage, number)
+    chosen = read_arrow(storage, "layers", columns=["trial_id", "layer"], trial_ids=pa.array(["t1", "t2"]))
+    assert chosen.to_pylist() == [{"trial_id": "t1", "layer": 0}, {"trial_id": "t2", "layer": 0}]
+
+
+def test_duckdb_and_polars_open_the_tables_unchanged(storage: Storage) -> None:
+    for number in range(3):
+        write_trial(storage, number)
+    ours = read_table(storage.root, "trials").sort_values("trial_id")
+    polars = pl.read_parquet(f"{storage.root}/trials/*.parquet").sort("trial_id")
+    assert polars.columns == list(ours.columns)
+    assert polars["learning_rate"].to_list() == ours["learning_rate"].tolist()
+    query = f"select * from '{storage.root}/trials/*.parquet' order by trial_id"  # noqa: S608
+    duck = duckdb.sql(query)
+    assert duck.columns == list(ours.columns)
+    assert duck.fetchall()[2][duck.columns.index("trial_id")] == "t2"

@@ -1,0 +1,140 @@
+"""A run as its readers see it: run.json and the `trials` table together. Reads only; never Ray or torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from study.config import CONFIRM, SEARCH
+from study.records import locate_run, read_arrow, read_json
+from study.storage import RUN_FILE, Storage
+
+DEFAULT_SAMPLER = "tpe"  # What a cell's study draws with when its declaration names nothing else.
+
+
+@dataclass(frozen=True)
+class Part:
+    """The trials of one data set: accuracies on different sets are never put in one table or figure.
+
+    Attributes:
+        axes: the compared names, `dataset` left out.
+        linear_baseline: of this data set; None while it is not computed.
+    """
+
+    dataset: str
+    trials: pd.DataFrame
+    axes: list[str]
+    linear_baseline: Mapping[str, float] | None
+
+    @property
+    def lines(self) -> list[str]:
+        """The axes other than depth: one line of a depth curve for each combination of their values."""
+        return [name for name in self.axes if name != "depth"]
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run that may be finished or still going.
+
+    Attributes:
+        facts: the content of run.json.
+        trials: every finished trial.
+    """
+
+    storage: Storage
+    facts: Mapping[str, Any]
+    trials: pd.DataFrame
+
+    @classmethod
+    def at(cls, storage: Storage) -> "OpenedRun":
+        """Read a run's file and trials, nothing of its larger tables."""
+        return cls(storage, read_json(storage, RUN_FILE), read_arrow(storage, "trials").to_pandas())
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return str(self.facts["run"])
+
+    @property
+    def axes(self) -> list[str]:
+        """The compared names, in the order in which the sweep declares them."""
+        return list(next(iter(self.facts["compared"].values()), {}))
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """Each data set by itself, in order of appearance."""
+        axes = [name for name in self.axes if name != "dataset"]
+        for dataset, rows in self.trials.groupby("dataset", sort=False):
+            baseline = self.facts.get("linear_baseline", {}).get(dataset)
+            yield Part(str(dataset), rows.reset_index(drop=True), axes, baseline)
+
+    @cached_property
+    def spaces(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Cell -> searched field -> its distribution: `name` and the attributes (low, high, log, choices, ...)."""
+        cells = self.facts.get("declaration", {}).get("cells", {})
+        return {
+            cell: {field: {"name": space["name"], **space["attributes"]} for field, space in declared["search"].items()}
+            for cell, declared in cells.items()
+        }
+
+    @property
+    def knobs(self) -> list[str]:
+        """Every field that some cell searches."""
+        return list(dict.fromkeys(field for space in self.spaces.values() for field in space))
+
+    @property
+    def sampler(self) -> str:
+        """What proposed the search trials."""
+        return str(self.facts.get("declaration", {}).get("sampler", DEFAULT_SAMPLER))
+
+    @property
+    def planned(self) -> int:
+        """How many trials the run will have: searches (where a cell searches anything) and confirmations."""
+        searches, confirms = (int(self.facts.get(name, 0)) for name in ("trials_per_cell", "confirm_seeds"))
+        cells = self.facts["compared"]
+        return sum((searches if self.spaces.get(cell) else 0) + confirms for cell in cells)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Finished trials, and planned ones. A stopped run and one still going look alike."""
+        return min(len(self.trials), self.planned), self.planned
+
+    @property
+    def finished(self) -> bool:
+        """Whether no trial is missing; a cell whose search failed altogether is never confirmed and misses none."""
+        done, planned = self.progress
+        return done >= planned or self._all_missing_are_hopeless()
+
+    def _all_missing_are_hopeless(self) -> bool:
+        if self.trials.empty:
+            return False
+        searches, confirms = int(self.facts.get("trials_per_cell", 0)), int(self.facts.get("confirm_seeds", 0))
+        phases = self.trials.groupby("cell")["phase"].value_counts().unstack(fill_value=0)
+        phases = phases.reindex(list(self.facts["compared"]), columns=[SEARCH, CONFIRM], fill_value=0)
+        failed = self.trials["status"].isin(["failed", "out_of_memory"]).groupby(self.trials["cell"]).all()
+        hopeless = (phases[SEARCH] >= max(searches, 1)) & failed.reindex(phases.index, fill_value=False)
+        return bool(((phases[CONFIRM] >= confirms) | hopeless).all())
+
+    def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+        """The named columns of `epochs`, and trial_id, of these trials."""
+        return self._rows("epochs", trial_ids, columns)
+
+    def layers(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+        """The named columns of `layers`, and trial_id, of these trials."""
+        return self._rows("layers", trial_ids, columns)
+
+    def _rows(self, table: str, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+        wanted = pa.array(list(trial_ids), pa.string())
+        rows: pd.DataFrame = read_arrow(
+            self.storage, table, columns=("trial_id", *columns), trial_ids=wanted
+        ).to_pandas(strings_to_categorical=True)
+        return rows
+
+
+def open_run(run: str | Path | Storage) -> OpenedRun:
+    """Open a run by name under results/, path or URI; ValueError when there is none."""
+    return OpenedRun.at(run if isinstance(run, Storage) else locate_run(run))

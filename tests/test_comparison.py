@@ -1,0 +1,131 @@
+"""Properties of study.comparison: by hand, against SciPy, and coverage by simulation."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from study.comparison import holm, interquartile_mean, interquartile_means, paired_comparisons, win_probability
+
+
+def table(depth: int = 8, **accuracies: list[float]) -> pd.DataFrame:
+    """Confirmed seeds: `isometric=[0.9, 0.8]`; a null diverged."""
+    rows = [
+        {"recipe": recipe, "depth": depth, "seed": seed, "val_accuracy": accuracy}
+        | {"status": "ok" if not math.isnan(accuracy) else "diverged"}
+        for recipe, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    fixed = {"phase": "confirm", "num_classes": 10, "dataset": "digits", "architecture": "plain"}
+    return pd.DataFrame(rows).assign(**fixed, activation_slope=0.0, learning_rate=0.1)
+
+
+A, B = [0.95, 0.96, 0.97, 0.94, 0.96], [0.90, 0.93, 0.91, 0.92, 0.90]
+
+
+def test_a_comparison_is_scipys_paired_t_test_with_the_better_side_first() -> None:
+    row = paired_comparisons(table(worse=B, better=A)).iloc[0]
+    oracle = stats.ttest_rel(A, B)
+    interval = oracle.confidence_interval()
+    assert (row["a"], row["b"], row["pairs"]) == ("better", "worse", 5)
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(
+        (np.mean(A) - np.mean(B), interval.low, interval.high)
+    )
+    assert (row["p_value"], row["holm"]) == pytest.approx((oracle.pvalue, oracle.pvalue))
+    assert row["verdict"] == "better is better"
+
+
+def test_a_verdict_needs_five_pairs() -> None:
+    row = paired_comparisons(table(worse=B[:4], better=A[:4])).iloc[0]
+    assert row["low"] > 0
+    assert row["verdict"] == "too few seeds for a verdict (under 5)"
+
+
+def test_a_verdict_needs_to_survive_the_correction() -> None:
+    a, b = A, [0.93, 0.95, 0.94, 0.93, 0.94]
+    alone = paired_comparisons(table(a=a, b=b))
+    assert alone["verdict"].tolist() == ["a is better"]
+    others = [table(depth, a=a, b=list(reversed(a))) for depth in range(20, 32)]
+    among = paired_comparisons(pd.concat([table(a=a, b=b), *others]))
+    assert among["low"].iloc[0] > 0
+    assert among["verdict"].iloc[0] == "not distinguishable"
+
+
+def test_no_spread_no_pairs_and_failures() -> None:
+    same = paired_comparisons(table(a=[0.9] * 5, b=[0.8] * 5)).iloc[0]
+    assert math.isnan(same["holm"])
+    assert same["verdict"] == "the same difference in every seed"
+    apart = pd.concat([table(a=[0.9]), table(b=[0.8]).assign(seed=7)])
+    assert paired_comparisons(apart)["verdict"].tolist() == ["no equal seeds"]
+    failed = paired_comparisons(table(a=A, b=[math.nan] * 5)).iloc[0]
+    assert failed["difference"] == pytest.approx(np.mean(A) - 0.1)
+    assert paired_comparisons(table(a=A).iloc[:0]).empty
+
+
+def test_every_pair_at_every_depth_once() -> None:
+    rows = pd.concat([table(8, a=A, b=B, c=A), table(20, a=A, c=B)])
+    found = paired_comparisons(rows)
+    assert len(found) == 4
+    assert found["depth"].tolist() == [8, 8, 8, 20]
+
+
+def test_holm_by_hand_keeps_order_and_unknowns() -> None:
+    # 0.01 * 4, max(0.04, 0.02 * 3), max(0.06, 0.03 * 2), 0.9 * 1.
+    assert holm(np.array([0.02, math.nan, 0.01, 0.9, 0.03])) == pytest.approx(
+        [0.06, math.nan, 0.04, 0.9, 0.06], nan_ok=True
+    )
+    assert holm(np.array([0.5, 0.6])).tolist() == [1.0, 1.0]
+
+
+def test_holm_rejects_true_hypotheses_in_one_family_of_twenty() -> None:
+    generator = np.random.default_rng(0)
+    families = [stats.ttest_1samp(generator.normal(size=(6, 12)), 0.0, axis=0).pvalue for _ in range(600)]
+    assert np.mean([(holm(family) < 0.05).any() for family in families]) <= 0.08
+
+
+def test_win_probability_is_wilsons_interval_with_ties_as_halves() -> None:
+    found = win_probability(np.array([1.0, 2.0, 3.0, 4.0, -1.0]))
+    oracle = stats.binomtest(4, 5).proportion_ci(method="wilson")
+    assert found == pytest.approx((0.8, oracle.low, oracle.high, 5))
+    assert win_probability(np.array([0.0, 0.0])).mean == 0.5
+    sure = win_probability(np.ones(5))
+    assert (sure.mean, sure.high) == (1.0, pytest.approx(1.0))
+    assert sure.low == pytest.approx(stats.binomtest(5, 5).proportion_ci(method="wilson").low)
+
+
+@pytest.mark.parametrize(("n", "shift"), [(5, 0.3), (12, 1.0)])
+def test_the_interval_of_a_win_covers(n: int, shift: float) -> None:
+    generator, truth = np.random.default_rng(n), float(stats.norm.cdf(shift))
+    found = [win_probability(generator.normal(shift, 1.0, n)) for _ in range(1_000)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.92
+
+
+def test_interquartile_mean_by_hand() -> None:
+    # of 0.1 .. 0.8 the middle four are 0.3, 0.4, 0.5, 0.6
+    samples = [np.array([0.1, 0.8, 0.3, 0.6]), np.array([0.2, 0.7, 0.5, 0.4])]
+    found = interquartile_mean(samples)
+    assert (found.mean, found.n) == (pytest.approx(0.45), 8)
+    assert found.low < 0.45 < found.high
+    assert math.isnan(interquartile_mean([np.array([0.5])]).low)
+    assert interquartile_mean([]).n == 0
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_interquartile_intervals_cover(n: int) -> None:
+    generator = np.random.default_rng(n)
+    depths = (0.9, 0.88, 0.86, 0.84)
+    truth = stats.trim_mean(np.concatenate([generator.normal(mean, 0.03, 200_000) for mean in depths]), 0.25)
+    covered = []
+    for _ in range(250):
+        low, high = interquartile_mean([generator.normal(mean, 0.03, n) for mean in depths], generator)[1:3]
+        covered.append(low <= truth <= high)
+    assert 0.90 <= np.mean(covered) <= 0.99
+
+
+def test_interquartile_means_by_recipe() -> None:
+    rows = pd.concat([table(8, a=A, b=B), table(20, a=B, b=B)])
+    found = interquartile_means(rows).set_index("recipe")
+    assert found.loc["a", "mean"] == pytest.approx(stats.trim_mean(A + B, 0.25))
+    assert found["seeds"].tolist() == [10, 10]

@@ -1,0 +1,160 @@
+"""Properties of study.trainability: limits and fits against hand-computed cases, scikit-learn and SciPy; coverage."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+from study.trainability import fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
+
+
+def outcomes(**trained_by_depth: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """`d8=[3, 0]`: three seeds trained at depth 8, none did not."""
+    depths, trained = [], []
+    for name, (yes, no) in trained_by_depth.items():
+        depths += [float(name[1:])] * (yes + no)
+        trained += [True] * yes + [False] * no
+    return np.array(depths), np.array(trained)
+
+
+def table(**accuracies: list[float]) -> pd.DataFrame:
+    """Confirmed seeds of one recipe: `d8=[0.9, 0.8]`."""
+    rows = [
+        {"recipe": "r", "depth": int(name[1:]), "seed": seed, "val_accuracy": accuracy}
+        for name, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    fixed = {"phase": "confirm", "status": "ok", "num_classes": 10, "dataset": "digits", "architecture": "plain"}
+    return pd.DataFrame(rows).assign(**fixed, activation_slope=0.0, learning_rate=0.1)
+
+
+def test_a_symmetric_fall_has_its_limit_in_the_middle() -> None:
+    found = trainability_limit(*outcomes(d8=[4, 0], d16=[3, 1], d32=[2, 2], d64=[1, 3], d128=[0, 4]))
+    assert found.method == "logistic"
+    assert found.limit == pytest.approx(32.0, rel=1e-3)
+    assert found.low * found.high == pytest.approx(32.0**2, rel=1e-2)
+    assert 16 < found.low < 32 < found.high < 64
+
+
+def test_the_limit_is_that_of_scikit_learns_logistic_regression() -> None:
+    depths, trained = outcomes(d8=[9, 1], d20=[8, 2], d44=[4, 6], d110=[1, 9])
+    oracle = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(np.log2(depths)[:, None], trained)
+    expected = 2 ** (-oracle.intercept_[0] / oracle.coef_[0, 0])
+    assert trainability_limit(depths, trained).limit == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_interval_is_where_the_likelihood_ratio_test_does_not_reject() -> None:
+    depths, trained = outcomes(d8=[9, 1], d20=[8, 2], d44=[4, 6], d110=[1, 9])
+    found = trainability_limit(depths, trained)
+
+    def likelihood(middle: float) -> float:
+        logits = np.geomspace(0.01, 100, 4_000)[:, None] * (math.log2(middle) - np.log2(depths))
+        return -float(np.logaddexp(0, np.where(trained, -logits, logits)).sum(axis=1).min())
+
+    for end in (found.low, found.high):
+        assert 2 * (likelihood(found.limit) - likelihood(end)) == pytest.approx(stats.chi2.ppf(0.95, 1), abs=0.01)
+
+
+def test_depths_that_separate_the_outcomes_give_a_bracket() -> None:
+    clean = trainability_limit(*outcomes(d8=[3, 0], d20=[3, 0], d44=[0, 3], d110=[0, 3]))
+    assert (clean.method, clean.low, clean.high) == ("bracket", pytest.approx(20), pytest.approx(44))
+    mixed = trainability_limit(*outcomes(d8=[3, 0], d20=[2, 1], d44=[0, 3]))
+    assert (mixed.method, mixed.low, mixed.high) == ("bracket", pytest.approx(8), pytest.approx(44))
+    open_ended = trainability_limit(*outcomes(d8=[3, 0], d20=[2, 1]))
+    assert (open_ended.low, math.isnan(open_ended.high)) == (pytest.approx(8), True)
+
+
+def test_no_failure_no_success_and_a_rise_are_no_limit() -> None:
+    assert trainability_limit(*outcomes(d8=[3, 0], d110=[3, 0]))[:3] == pytest.approx(
+        ("beyond", math.nan, 110), nan_ok=True
+    )
+    below = trainability_limit(*outcomes(d8=[0, 3], d110=[0, 3]))
+    assert (below.method, below.high) == ("below", 8)
+    assert trainability_limit(*outcomes(d8=[0, 3], d110=[3, 0])).method == "rising"
+    assert trainability_limit(*outcomes(d8=[1, 3], d20=[2, 2], d110=[3, 1])).method == "rising"
+
+
+def test_where_depth_hardly_matters_an_end_is_open() -> None:
+    found = trainability_limit(*outcomes(d8=[2, 2], d16=[2, 2], d32=[1, 3]))
+    assert found.method == "logistic"
+    assert math.isnan(found.low)
+
+
+def test_the_interval_of_the_limit_covers_19_times_in_20() -> None:
+    generator = np.random.default_rng(0)
+    depths = np.repeat([8.0, 14, 20, 32, 44, 74, 110], 8)
+    chance = 1 / (1 + np.exp(-1.5 * (math.log2(30) - np.log2(depths))))
+    found = [trainability_limit(depths, generator.random(len(depths)) < chance) for _ in range(200)]
+    covered = [not (one.low > 30 or one.high < 30) for one in found if one.method == "logistic"]
+    assert len(covered) > 190
+    assert 0.90 <= np.mean(covered) <= 0.99  # Three standard deviations of 200 draws at 0.95.
+
+
+def test_limits_are_by_group_and_count_failed_seeds_as_not_trained() -> None:
+    rows = pd.concat([table(d8=[0.9] * 3, d44=[0.1, 0.1, 0.9]), table(d8=[0.9], d44=[0.9]).assign(recipe="s")])
+    rows.loc[(rows["depth"] == 44) & (rows["seed"] == 2) & (rows["recipe"] == "r"), "status"] = "diverged"
+    found = trainability_limits(rows).set_index("recipe")
+    assert found.loc["r", ["method", "depths", "seeds", "trained"]].tolist() == ["bracket", 2, 6, 3]
+    assert found.loc["s", "method"] == "beyond"
+    assert trainability_limits(rows.iloc[:0]).empty
+
+
+def test_a_power_law_fit_is_scipys_regression_of_the_logarithms() -> None:
+    generator = np.random.default_rng(1)
+    depths = np.repeat([8.0, 20, 44, 110], 5)
+    accuracies = 1 - 0.02 * depths**0.4 * np.exp(generator.normal(0, 0.1, len(depths)))
+    fit, oracle = (
+        fit_loss(depths, accuracies, "power"),
+        stats.linregress(np.log2(depths), np.log2(1 - accuracies)),
+    )
+    assert fit is not None
+    assert fit.coefficients == pytest.approx((oracle.intercept, oracle.slope))
+    assert math.sqrt(fit.covariance[1, 1]) == pytest.approx(oracle.stderr)
+    error, low, high = fit.band(np.array([1.0]))  # at depth 1 the band is that of the intercept
+    half = stats.t.ppf(0.975, 18) * oracle.intercept_stderr
+    assert (error[0], low[0]) == pytest.approx((2**oracle.intercept, 2 ** (oracle.intercept - half)))
+    assert high[0] == pytest.approx(min(2 ** (oracle.intercept + half), 1.0))
+
+
+def test_aicc_and_lack_of_fit_by_hand() -> None:
+    # y = 0, 1, 1, 2, 2, 3 (log2 of the error + 4) at two depths and a third: constant model, mean 1.5, SSR 5.5.
+    errors = 2.0 ** (np.array([0.0, 1, 1, 2, 2, 3]) - 4)
+    fit = fit_loss(np.array([8.0, 8, 16, 16, 32, 32]), 1 - errors, "constant")
+    assert fit is not None
+    assert fit.aicc == pytest.approx(6 * math.log(5.5 / 6) + 4 + 2 * 2 * 3 / 3)
+    assert fit.lack_of_fit == pytest.approx(stats.f.sf((5.5 - 1.5) / 2 / (1.5 / 3), 2, 3))
+
+
+def test_the_model_that_made_the_data_is_chosen() -> None:
+    generator = np.random.default_rng(2)
+    made = {"constant": lambda d: 0.05, "power": lambda d: 0.01 * d**0.6, "exponential": lambda d: 0.02 * 2 ** (d / 30)}
+    for model, error in made.items():
+        noise = {f"d{d}": list(1 - error(d) * np.exp(generator.normal(0, 0.05, 6))) for d in (8, 20, 44, 74, 110)}
+        fits = loss_fits(table(**noise))
+        assert fits.loc[fits["chosen"], "model"].tolist() == [model]
+        assert fits["weight"].sum() == pytest.approx(1)
+        assert (fits["lack_of_fit"] > 0.001)[fits["chosen"]].all()
+
+
+def test_bands_cover_the_true_error_19_times_in_20() -> None:
+    generator = np.random.default_rng(3)
+    depths, at = np.repeat([8.0, 20, 44, 110], 3), np.array([30.0])
+    covered = []
+    for _ in range(400):
+        errors = 0.02 * depths**0.4 * np.exp(generator.normal(0, 0.2, len(depths)))
+        fit = fit_loss(depths, 1 - errors, "power")
+        assert fit is not None
+        _, low, high = fit.band(at)
+        covered.append(low[0] <= 0.02 * 30**0.4 <= high[0])
+    assert 0.915 <= np.mean(covered) <= 0.985
+
+
+def test_too_few_depths_make_no_fit_and_perfect_accuracy_is_finite() -> None:
+    assert loss_fits(table(d8=[0.9, 0.8])).empty
+    assert loss_bands(table(d8=[0.9, 0.8])).empty
+    bands = loss_bands(table(d8=[1.0, 1.0, 0.99], d20=[0.9, 0.95, 0.9], d44=[0.1, 0.2, 0.2]))
+    assert np.isfinite(bands[["error", "low", "high"]]).all(axis=None)
+    assert (bands["high"] <= 1).all()
