@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks import ConvNet
+from models.networks import ConvNet, gradient_of
 
 ErrorHook = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...] | None]
 """Called with the errors of a node's outputs, of which a site has one; an answer replaces them."""
@@ -85,11 +85,12 @@ def check_options(*, rule: str = "off", band: float = 1.0, target: str = "edge",
 def _correction(ratios: Tensor, *, band: float, target: str, strength: float | Tensor) -> Tensor:
     """(goal / ratio)^strength where the ratio lies outside the band, else exactly 1.
 
-    A magnitude or a reference that is zero or not finite makes the ratio 0, infinite or NaN, and goal / ratio likewise.
+    A magnitude or a reference that is zero or not finite shows as a ratio of 0, infinity or NaN, and is left at 1.
     """
+    ratios = ratios.nan_to_num(nan=1.0, posinf=1.0)
     nearest = ratios.clamp(1.0 / band, band)
     wanted = nearest / ratios if target == "edge" else torch.where(nearest == ratios, 1.0, ratios.reciprocal())
-    return torch.where((wanted > 0.0) & (wanted < math.inf), wanted.pow(strength), 1.0)
+    return wanted.nan_to_num(posinf=1.0).pow(strength)
 
 
 def _accumulate(local: Tensor) -> Tensor:
@@ -165,7 +166,9 @@ class FastModulation(Modulation):
 
     def __init__(self, network: ConvNet, *, rule: str, band: float, target: str, statistic: str) -> None:
         super().__init__(network, rule=rule, band=band, target=target, statistic=statistic)
-        self._owned = [(index, owned) for index, site in enumerate(self._sites) for owned in site.parameters]
+        owned = [(index, parameter) for index, site in enumerate(self._sites) for parameter in site.parameters]
+        self._owners = [index for index, _ in owned]
+        self._owned = [parameter for _, parameter in owned]
 
     @torch.no_grad()
     def finish_backward(self) -> None:
@@ -177,8 +180,7 @@ class FastModulation(Modulation):
         )
         self.factors = _accumulate(self._local)
         scalars = self.factors.unbind()
-        scaled = [(owned.grad, scalars[index]) for index, owned in self._owned if owned.grad is not None]
-        torch._foreach_mul_([gradient for gradient, _ in scaled], [scalar for _, scalar in scaled])
+        torch._foreach_mul_([gradient_of(owned) for owned in self._owned], [scalars[index] for index in self._owners])
 
     def _error_hook(self, index: int) -> ErrorHook:
         slot = self.error_norms[index]

@@ -74,6 +74,12 @@ class ErrorSite:
     parameters: tuple[nn.Parameter, ...]
 
 
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient that a finished backward pass has left."""
+    assert parameter.grad is not None, "there is no gradient before a backward pass"
+    return parameter.grad
+
+
 class ConvNet(nn.Module, ABC):
     """What the plain net and its residual twin share.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from models import penalties
-from models.networks import ConvNet
+from models.networks import ConvNet, gradient_of
 
 
 class BankFunction(Protocol):
@@ -102,12 +102,7 @@ class _Banks:
 
     def add_to_gradients_(self, increments: Tensor, strength: float) -> None:
         """Add strength * increments[i] to the gradient of the i-th weight."""
-        torch._foreach_add_([_gradient_of(weight) for weight in self._weights], increments.unbind(), alpha=strength)
-
-
-def _gradient_of(weight: Tensor) -> Tensor:
-    assert weight.grad is not None, "a penalty is added after the backward pass"
-    return weight.grad
+        torch._foreach_add_([gradient_of(weight) for weight in self._weights], increments.unbind(), alpha=strength)
 
 
 class NetworkPenalty:
@@ -145,7 +140,7 @@ class NetworkPenalty:
             for banks in self._banks:
                 increments = gradient(banks.stacked(), stride=banks.stride, generator=self._generator)
                 banks.add_to_gradients_(increments, strength)
-        _gradient_of(self._classifier).add_(self._classifier, alpha=strength)
+        gradient_of(self._classifier).add_(self._classifier, alpha=strength)
 
     @torch.no_grad()
     def project_(self) -> None:
