@@ -21,6 +21,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +29,8 @@ from torch.nn import functional
 
 from models.networks import ConvNet, gradient_of
 
-ErrorHook = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...] | None]
-"""Called with the errors of a node's outputs, of which a site has one; an answer replaces them."""
+ErrorHook = Callable[[Tensor], Tensor | None]
+"""Called with the error at a site during a backward pass; an answer replaces the error."""
 
 RULES = ("off", "pairwise", "cumulative")
 TARGETS = ("edge", "unit")
@@ -98,12 +99,25 @@ def _accumulate(local: Tensor) -> Tensor:
     return local.flip(0).cumprod(0).flip(0)
 
 
+class _Watched(torch.autograd.Function):
+    """The identity, whose backward pass calls a hook: what the compiler can trace in place of a tensor's own hook."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, error_hook: ErrorHook) -> Tensor:
+        ctx.error_hook = error_hook
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, error: Tensor) -> tuple[Tensor, None]:
+        answer = ctx.error_hook(error)
+        return (error if answer is None else answer), None
+
+
 class Modulation(ABC):
     """Measures the error at every site of a network during backward passes and brings its modulation about.
 
-    Watches by a forward hook a site, which puts another on the graph's node that made the site's output (one on the
-    tensor would do, at twice the cost). They hold no tensor of the graph, so that nothing of it outlives the step. The
-    network must be on its device when this is built.
+    Watches by a forward hook a site, which puts a gradient hook on the site's output. Neither holds a tensor of the
+    graph, so that nothing of it outlives the step. The network must be on its device when this is built.
 
     Attributes:
         strength: exponent in [0, 1] of this step's corrections; set it before the backward pass.
@@ -150,13 +164,18 @@ class Modulation(ABC):
     def _dtype(parameter_dtype: torch.dtype) -> torch.dtype:
         """Number format of magnitudes and factors."""
 
-    def _watcher(self, error_hook: ErrorHook) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def _watcher(self, error_hook: ErrorHook) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
         """A forward hook: plain closures, for partial functions and methods would cost as much as the rest."""
         always = self._rule != "off"
 
-        def watch(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if (always or self.recording) and output.grad_fn is not None:
-                output.grad_fn.register_prehook(error_hook)
+        def watch(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            if not (always or self.recording) or not output.requires_grad:
+                return None
+            if torch.compiler.is_compiling():
+                watched: Tensor = _Watched.apply(output, error_hook)
+                return watched
+            output.register_hook(error_hook)  # type: ignore[no-untyped-call]
+            return None
 
         return watch
 
@@ -185,12 +204,12 @@ class FastModulation(Modulation):
     def _error_hook(self, index: int) -> ErrorHook:
         slot = self.error_norms[index]
 
-        def record_norm(errors: tuple[Tensor, ...]) -> None:
-            torch.linalg.vector_norm(errors[0], dtype=slot.dtype, out=slot)
+        def record_norm(error: Tensor) -> None:
+            torch.linalg.vector_norm(error, dtype=slot.dtype, out=slot)
 
-        def record_mean(errors: tuple[Tensor, ...]) -> None:
-            record_norm(errors)
-            slot.div_(math.sqrt(errors[0].numel()))
+        def record_mean(error: Tensor) -> None:
+            record_norm(error)
+            slot.div_(math.sqrt(error.numel()))
 
         return record_norm if self._statistic == "norm" else record_mean
 
@@ -222,11 +241,11 @@ class InBackwardModulation(Modulation):
         self._seen, self._applied = [], []
 
     def _error_hook(self, index: int) -> ErrorHook:
-        def scale(errors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        def scale(error: Tensor) -> Tensor | None:
             if index == len(self._sites) - 1:
                 self._seen, self._applied = [], []
-            local = self._next_local_factor(self._magnitude(errors[0]))
-            return None if self._rule == "off" else (errors[0] * local,)
+            local = self._next_local_factor(self._magnitude(error))
+            return None if self._rule == "off" else error * local
 
         return scale
 

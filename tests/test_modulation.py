@@ -350,3 +350,16 @@ def test_a_second_step_starts_afresh():
     modulation.finish_backward()
     torch.testing.assert_close(gradients(network), first)
     torch.testing.assert_close(modulation.factors, once)
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_compiled_network_is_modulated_alike_and_in_one_graph(architecture):
+    plain, traced = (build_network(architecture, depth=8, dtype=torch.float32) for _ in range(2))
+    options = {"rule": "pairwise", "band": 1.02, "target": "edge", "statistic": "norm"}
+    compiled = torch.compile(traced, backend="aot_eager", fullgraph=True)
+    for network, module in ((plain, plain), (traced, compiled)):
+        modulation = FastModulation(network, **options)
+        backward(module, torch.float32)
+        modulation.finish_backward()
+        assert modulation.fired.any()
+    torch.testing.assert_close(gradients(traced), gradients(plain), rtol=1e-5, atol=1e-7)
