@@ -1,0 +1,136 @@
+"""What accuracy costs: seconds by depth, seconds to a target, the Pareto front, and the value of more search trials.
+
+DataFrame in, DataFrame out; never Ray or torch. Seconds are those of the device in the table: rows of different devices
+are never averaged.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+from study.scores import select
+
+RANDOM_SAMPLERS = ("random", "qmc", "sobol")
+SECONDS_PER_HOUR = 3_600.0
+
+
+def cost_table(trials: pd.DataFrame, *, by: Sequence[str] = ("depth", "recipe")) -> pd.DataFrame:
+    """One row for each group and device: what its trials took, searches and confirmations together.
+
+    Columns: the `by` names; device; trials; median_seconds of a finished one; spread_low and spread_high, the middle
+    half of them; hours, of all trials; images_per_second and peak_memory_bytes, medians.
+    """
+    axes = [*by, "device"]
+    rows = select(trials, [*axes, "status", "train_seconds", "images_per_second", "peak_memory_bytes"])
+    rows = rows[rows["device"].notna()].assign(train_seconds=rows["train_seconds"].astype(np.float64))
+    spent = rows.groupby(axes, dropna=False)["train_seconds"].agg(trials="size", hours="sum")
+    ended = rows[rows["status"] == "ok"].groupby(axes, dropna=False)
+    seconds = ended["train_seconds"]
+    ends = {"spread_low": seconds.quantile(0.25), "spread_high": seconds.quantile(0.75)}
+    table = spent.assign(median_seconds=seconds.median(), **ends, hours=spent["hours"] / SECONDS_PER_HOUR)
+    others = ended[["images_per_second", "peak_memory_bytes"]].median()
+    names = ["trials", "median_seconds", "spread_low", "spread_high", "hours"]
+    joined: pd.DataFrame = table[names].join(others).reset_index()
+    return joined
+
+
+def cost_to_target(
+    trials: pd.DataFrame, epochs: pd.DataFrame, target: float, *, by: Sequence[str] = ("depth", "recipe")
+) -> pd.DataFrame:
+    """Seconds of training until validation accuracy first reaches `target`, over the confirmed seeds of each group.
+
+    Columns: the `by` names; device; seeds; reached, how many got there; median_seconds of those; expected_seconds, what
+    reaching it takes when a seed that does not is run to its end and another is begun: all seconds spent, up to the
+    target or to the end, divided by the number that reached it (null when none did).
+    """
+    axes = [*by, "device"]
+    rows = select(trials, [*axes, "phase", "trial_id"])
+    rows = rows[(rows["phase"] == "confirm") & rows["device"].notna()]
+    spent = epochs.sort_values("epoch").assign(
+        seconds=lambda table: table.groupby("trial_id", observed=True)["seconds"].cumsum()
+    )
+    total = spent.groupby("trial_id", observed=True)["seconds"].max()
+    first = spent[spent["val_accuracy"] >= target].groupby("trial_id", observed=True)["seconds"].min()
+    known = rows["trial_id"].astype(str)
+    reached = known.map(dict(first)).astype(np.float64)
+    rows = rows.assign(reached=reached, spent=reached.fillna(known.map(dict(total)).astype(np.float64)))
+    groups = rows.groupby(axes, dropna=False)
+    table = groups.agg(seeds=("reached", "size"), median_seconds=("reached", "median"), spent=("spent", "sum"))
+    table.insert(1, "reached", groups["reached"].count())
+    expected = (table["spent"] / table["reached"]).where(table["reached"] > 0)
+    return table.assign(expected_seconds=expected).drop(columns="spent").reset_index()
+
+
+def pareto_front(frame: pd.DataFrame, *, best: str, cost: str) -> "pd.Series[bool]":
+    """Which rows no other row beats: more of `best` for less of `cost`. Rows with a null are never on the front."""
+    ranked = frame[[best, cost]].dropna().sort_values([cost, best], ascending=[True, False], kind="stable")
+    before = ranked[best].cummax().shift(fill_value=-np.inf)
+    return pd.Series(frame.index.isin(ranked.index[ranked[best] > before]), index=frame.index)
+
+
+def expected_best(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Expected maximum of k draws without replacement from n scores, for k = 1 .. n: shape (n,).
+
+    sum_i C(i-1, k-1) / C(n, k) x_(i), the unbiased estimator of the best of k fresh trials (Tang et al. 2020, "Showing
+    Your Work Doesn't Always Work", which shows that drawing with replacement, as Dodge et al. 2019 do, is biased low).
+    Only for trials that are independent and alike: random search, run to their end.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    n = len(ordered)
+    index, k = np.arange(1, n + 1), np.arange(1, n + 1)[:, None]
+    with np.errstate(invalid="ignore"):
+        logarithms = special.gammaln(index) - special.gammaln(k) - special.gammaln(index - k + 1.0)
+    total = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)
+    weights = np.where(index >= k, np.exp(logarithms - total), 0.0)
+    best: npt.NDArray[np.float64] = weights @ ordered
+    return best
+
+
+def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[str]) -> pd.DataFrame:
+    """`expected_best` of each group's search trials: the `by` names, trials (k), val_accuracy. Diverged: chance.
+
+    Raises:
+        ValueError: the trials were chosen by earlier results or stopped early, so the estimate would not hold.
+    """
+    axes = list(by)
+    rows = select(trials, [*axes, "phase", "status", "val_accuracy", "num_classes"])
+    rows = rows[rows["phase"] == "search"]
+    pruned = int((rows["status"] == "pruned").sum())
+    if sampler not in RANDOM_SAMPLERS:
+        raise ValueError(
+            f"the search trials were drawn by {sampler}, which learns from earlier trials: they are neither "
+            f"independent nor alike, and the expected best of k is of random trials only ({', '.join(RANDOM_SAMPLERS)})"
+        )
+    if pruned:
+        raise ValueError(f"{pruned} of {len(rows)} search trials were pruned: their final accuracy is unknown")
+    failed = rows["status"] != "ok"
+    scores = rows["val_accuracy"].astype(np.float64).mask(failed, 1.0 / rows["num_classes"].astype(np.float64))
+    tables = []
+    for names, group in rows.assign(score=scores)[scores.notna()].groupby(axes, dropna=False):
+        curve = expected_best(group["score"].to_numpy())
+        columns = {"trials": np.arange(1, len(curve) + 1), "val_accuracy": curve}
+        tables.append(pd.DataFrame({**dict(zip(axes, names, strict=True)), **columns}))
+    return pd.concat(tables)[[*axes, "trials", "val_accuracy"]] if tables else pd.DataFrame(columns=[*axes, "trials"])
+
+
+def divergence_map(trials: pd.DataFrame, knob: str, *, bins: int = 6, by: Sequence[str] = ("depth",)) -> pd.DataFrame:
+    """Share of search trials that diverged, by `by` and by bins of a searched field, equal on a log scale.
+
+    Columns: the `by` names; low, high, the bin; trials; diverged; share. Failures for other reasons are no divergence
+    and are left out; empty bins have no row.
+    """
+    axes = list(by)
+    rows = select(trials, [*axes, knob, "phase", "status"])
+    rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged", "pruned"]) & (rows[knob] > 0)]
+    columns = [*axes, "low", "high", "trials", "diverged", "share"]
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
+    values = rows[knob].astype(np.float64)
+    edges = np.geomspace(values.min(), values.max(), bins + 1)
+    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
+    rows = rows.assign(low=edges[place], high=edges[place + 1], diverged=(rows["status"] == "diverged").astype(int))
+    table = rows.groupby([*axes, "low", "high"])["diverged"].agg(trials="size", diverged="sum").reset_index()
+    return table.assign(share=table["diverged"] / table["trials"])[columns]

@@ -1,0 +1,99 @@
+"""Properties of study.cost, by hand and against brute force."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.cost import cost_table, cost_to_target, divergence_map, expected_best, expected_best_by_trials, pareto_front
+
+
+def rows(**columns: list[object]) -> pd.DataFrame:
+    n = len(next(iter(columns.values())))
+    fixed = {"status": "ok", "phase": "search", "device": "cpu", "depth": 8, "num_classes": 10, "recipe": "r"}
+    fixed |= {"trial_id": [f"t{k}" for k in range(n)], "images_per_second": 1.0, "peak_memory_bytes": 1}
+    return pd.DataFrame({**fixed, **columns})
+
+
+def test_cost_by_depth_never_mixes_devices_and_counts_failed_seconds() -> None:
+    table = cost_table(
+        rows(
+            train_seconds=[10.0, 20, 30, 40, 5],
+            device=["cpu", "cpu", "cpu", "cuda", "cpu"],
+            status=["ok"] * 4 + ["diverged"],
+        )
+    )
+    assert table["device"].tolist() == ["cpu", "cuda"]
+    assert table["median_seconds"].tolist() == [20, 40]
+    assert table["hours"].tolist() == pytest.approx([65 / 3600, 40 / 3600])
+    assert (table["spread_low"][0], table["spread_high"][0]) == (15, 25)
+
+
+def test_cost_to_a_target_counts_the_seeds_that_never_reach_it() -> None:
+    trials = rows(phase=["confirm"] * 3 + ["search"], train_seconds=[0.0] * 4)
+    epochs = pd.DataFrame(
+        {
+            "trial_id": np.repeat(["t0", "t1", "t2", "t3"], 3),
+            "epoch": [2, 1, 3] * 4,
+            "seconds": [*[20.0, 10, 30] * 3, 1.0, 1, 1],
+            "val_accuracy": [0.9, 0.1, 0.95, 0.2, 0.1, 0.9, 0.1, 0.1, 0.1, 1, 1, 1],
+        }
+    )
+    found = cost_to_target(trials, epochs, 0.9).iloc[0]
+    assert (found["seeds"], found["reached"], found["median_seconds"]) == (3, 2, 45)
+    assert found["expected_seconds"] == (30 + 60 + 60) / 2
+    never = cost_to_target(trials, epochs.assign(val_accuracy=0.1), 0.9).iloc[0]
+    assert never["reached"] == 0
+    assert math.isnan(never["expected_seconds"])
+
+
+def test_the_front_is_what_no_other_row_beats() -> None:
+    frame = pd.DataFrame({"best": [0.5, 0.9, 0.8, 0.9, None], "cost": [1.0, 3, 3, 4, 1]}, index=list("abcde"))
+    assert pareto_front(frame, best="best", cost="cost").to_dict() == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "d": False,
+        "e": False,
+    }
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_expected_best_is_the_mean_over_every_choice_of_k(n: int) -> None:
+    scores = np.random.default_rng(n).random(n)
+    expected = [np.mean([max(chosen) for chosen in combinations(scores, k)]) for k in range(1, n + 1)]
+    assert expected_best(scores) == pytest.approx(expected)
+
+
+def test_expected_best_is_unbiased() -> None:
+    generator = np.random.default_rng(0)
+    found = np.mean([expected_best(generator.random(6))[2] for _ in range(4_000)])
+    assert found == pytest.approx(3 / 4, abs=0.01)  # the mean of the largest of three uniform numbers
+
+
+def test_expected_best_of_many_trials_stays_finite() -> None:
+    curve = expected_best(np.linspace(0, 1, 2_000))
+    assert np.isfinite(curve).all()
+    assert (np.diff(curve) >= -1e-9).all()
+    assert curve[-1] == pytest.approx(1.0)
+
+
+def test_expected_best_is_refused_where_it_would_not_hold() -> None:
+    trials = rows(val_accuracy=[0.8, 0.9, None], status=["ok", "ok", "diverged"])
+    found = expected_best_by_trials(trials, "random", by=["recipe"])
+    assert found["val_accuracy"].tolist() == pytest.approx(expected_best([0.8, 0.9, 0.1]))
+    with pytest.raises(ValueError, match="drawn by tpe, which learns from earlier trials"):
+        expected_best_by_trials(trials, "tpe", by=["recipe"])
+    with pytest.raises(ValueError, match="1 of 3 search trials were pruned"):
+        expected_best_by_trials(trials.assign(status=["ok", "ok", "pruned"]), "random", by=["recipe"])
+
+
+def test_divergence_is_counted_by_depth_and_bin() -> None:
+    trials = rows(learning_rate=[0.01, 0.02, 1.0, 0.9, 0.8], status=["ok", "ok", "diverged", "diverged", "failed"])
+    found = divergence_map(trials, "learning_rate", bins=2)
+    assert found["low"].tolist() == pytest.approx([0.01, 0.1])
+    assert found["high"].tolist() == pytest.approx([0.1, 1.0])
+    assert found[["trials", "diverged", "share"]].to_numpy().tolist() == [[2, 0, 0.0], [2, 2, 1.0]]
+    assert divergence_map(trials.assign(phase="confirm"), "learning_rate").empty
