@@ -67,42 +67,6 @@ def dead_fractions(network: ConvNet, images: Tensor) -> list[float]:
     return fractions
 
 
-def _dead_fraction(activation: Tensor) -> Tensor:
-    """Share of the channels of (N, C, H, W) without one positive number."""
-    return (activation.amax(dim=(0, 2, 3)) <= 0.0).float().mean()
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode within, each module's own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def _watching(modules: Iterable[nn.Module], look: Callable[[Tensor], None]) -> Iterator[None]:
-    """Calls `look` on each module's output, in the order of the forward pass."""
-    handles = [module.register_forward_hook(lambda _module, _inputs, output: look(output)) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _bank_statistics(weight: Tensor) -> Tensor:
-    """The numbers that BANK_STATISTICS names, in its order; NaN for a bank that is not finite (a net that diverged)."""
-    values = torch.linalg.svdvals(torch.nan_to_num(weight.flatten(1), posinf=0.0, neginf=0.0))  # LAPACK refuses NaN
-    values = torch.where(weight.isfinite().all(), values, torch.nan)
-    norm = torch.linalg.vector_norm(weight)
-    return torch.stack([gram_defect(weight), values.amin(), values.amax(), values.mean(), norm])
-
-
 def mean_cosine(weight: Tensor) -> Tensor:
     """Mean modulus of the cosine between two different filters of one bank, 0 where they are orthogonal.
 
@@ -202,3 +166,39 @@ def _operator_row(conv: nn.Conv2d, output_size: int) -> Tensor:
     size = stride * max(output_size, math.ceil(conv.kernel_size[0] / stride))
     circular = circular_singular_values(conv.weight, size, stride)
     return torch.stack([circular[0], circular[-1], padded_singular_value_max(conv.weight, size, stride)])
+
+
+def _dead_fraction(activation: Tensor) -> Tensor:
+    """Share of the channels of (N, C, H, W) without one positive number."""
+    return (activation.amax(dim=(0, 2, 3)) <= 0.0).float().mean()
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode within, each module's own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _watching(modules: Iterable[nn.Module], look: Callable[[Tensor], None]) -> Iterator[None]:
+    """Calls `look` on each module's output, in the order of the forward pass."""
+    handles = [module.register_forward_hook(lambda _module, _inputs, output: look(output)) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _bank_statistics(weight: Tensor) -> Tensor:
+    """The numbers that BANK_STATISTICS names, in its order; NaN for a bank that is not finite (a net that diverged)."""
+    values = torch.linalg.svdvals(torch.nan_to_num(weight.flatten(1), posinf=0.0, neginf=0.0))  # LAPACK refuses NaN
+    values = torch.where(weight.isfinite().all(), values, torch.nan)
+    norm = torch.linalg.vector_norm(weight)
+    return torch.stack([gram_defect(weight), values.amin(), values.amax(), values.mean(), norm])

@@ -7,8 +7,8 @@ import weakref
 
 import pytest
 import torch
+from host_reads import NoHostReads
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.initializers import INITIALIZERS
 from models.modulation import (
@@ -306,22 +306,27 @@ def test_no_graph_outlives_its_step(form):
     assert not any(tensor.requires_grad for tensor in (modulation.error_norms, modulation.factors))
 
 
-class NoHostReads(TorchDispatchMode):
-    """Fails on every operator that brings a number to the host; on a GPU each would stop the pipeline."""
-
-    FORBIDDEN = ("_local_scalar_dense", "is_nonzero", "item", "equal", "nonzero")
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        assert function.overloadpacket.__name__ not in self.FORBIDDEN, function
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("rule", "target", "statistic"), OPTIONS)
 def test_no_number_is_read_back_within_a_step(form, rule, target, statistic):
     network = build_network(depth=8)
     with NoHostReads():
         modulated(form, network, 0.5, rule=rule, target=target, statistic=statistic)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("rule", "target", "statistic"), OPTIONS)
+def test_no_step_waits_for_the_gpu(form, rule, target, statistic):
+    network = build_network(depth=8, dtype=torch.float32).cuda()
+    modulation = form(network, rule=rule, band=1.02, target=target, statistic=statistic)
+    images, labels = (tensor.cuda() for tensor in batch(torch.float32))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        functional.cross_entropy(network(images), labels).backward()
+        modulation.finish_backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from host_reads import NoHostReads
 from torch.nn import functional
 
 from models.initializers import INITIALIZERS
@@ -233,6 +234,14 @@ def test_network_is_moved_onto_constraints_and_by_nothing_else(name, channels_la
     convs = {id(conv.weight) for conv in network.convs}
     moved = {id(parameter) for parameter, same in zip(network.parameters(), kept, strict=True) if not same}
     assert moved == (convs if name in CONSTRAINTS else set())
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_no_number_is_read_back_when_penalties_act(name):
+    penalty = NetworkPenalty(network_with_gradients(), name)
+    with NoHostReads():
+        penalty.add_gradients_(0.1)
+        penalty.project_()
 
 
 def dense_operator(weight, size, stride):
