@@ -4,20 +4,21 @@ A cell first spends its search trials (the recipe's known point, then the sample
 on fresh seeds. The result tables are the only state: a start rebuilds every study from the rows.
 """
 
-import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import QMCSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.config import CONFIRM, SEARCH, TrialConfig
 from study.plan import Plan, PlannedCell
+from study.samplers import SearchMethod
 
 WORST_SCORE = 0.0  # what a diverged trial is told as: accuracies are never below it
-RANDOM_TRIALS = 4  # trials of a cell before TPE's model takes over from random draws; spaces have two or three fields
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,20 @@ class Job:
 class CellStudy:
     """What one cell has done and has to do."""
 
-    def __init__(self, plan: Plan, cell: PlannedCell, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, plan: Plan, cell: PlannedCell, method: SearchMethod, finished: Iterable["FinishedTrial"] = ()
+    ) -> None:
         self._plan, self._cell = plan, cell
-        self._study = optuna.create_study(direction="maximize", sampler=_sampler(f"{plan.seed}:{cell.name}"))
+        self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
+        finished = sorted(finished, key=lambda trial: trial.number)
+        begun = sum(trial.row["phase"] == SEARCH for trial in finished)
+        self._study = method.study(f"{plan.seed}:{cell.name}", begun)
         self._asked: dict[str, optuna.Trial] = {}
         self._running: set[str] = set()
         self._confirmed_fields: dict[str, Any] | None = None
         self._done: dict[str, set[int]] = {SEARCH: set(), CONFIRM: set()}
-        for row in sorted(rows, key=lambda row: int(row["number"])):
-            self._restore(row)
+        for trial in finished:
+            self._restore(trial)
 
     @property
     def finished(self) -> bool:
@@ -74,6 +80,14 @@ class CellStudy:
         if confirming and not self._search_is_running() and not self._hopeless:
             return self._hand_out(CONFIRM, confirming[0])
         return None
+
+    def report(self, job: Job, epoch: int, val_accuracy: float) -> bool:
+        """Take in an epoch; whether the pruner wants the run stopped. Confirmations are never stopped."""
+        trial = self._asked.get(job.trial_id)
+        if trial is None:
+            return False
+        trial.report(val_accuracy, epoch)
+        return trial.should_prune()
 
     def tell(self, job: Job, status: str, val_accuracy: float | None) -> None:
         """Take in a finished run. A diverged trial scores WORST_SCORE; one that failed tells the sampler nothing."""
@@ -101,7 +115,7 @@ class CellStudy:
 
     def _missing(self, phase: str) -> list[int]:
         """Numbers of a phase neither done nor handed out."""
-        wanted = self._plan.trials_of(self._cell) if phase == SEARCH else self._plan.confirm_seeds
+        wanted = self._search_trials if phase == SEARCH else self._plan.confirm_seeds
         numbers = (number for number in range(wanted) if number not in self._done[phase])
         return [number for number in numbers if self._trial_id(phase, number) not in self._running]
 
@@ -128,22 +142,48 @@ class CellStudy:
         self._asked[trial_id] = trial
         return trial.params
 
-    def _restore(self, row: Mapping[str, Any]) -> None:
-        self._done[row["phase"]].add(int(row["number"]))
-        if row["phase"] == SEARCH:
-            self._study.add_trial(self._frozen(row))
+    def _restore(self, finished: "FinishedTrial") -> None:
+        self._done[finished.row["phase"]].add(finished.number)
+        if finished.row["phase"] == SEARCH:
+            frozen = finished.frozen(self._cell.search)
+            self._study.add_trial(frozen)
+            if isinstance(self._study.sampler, QMCSampler):  # its place in the sequence is not in the trials
+                self._study.sampler.sample_relative(self._study, frozen, self._cell.search)
         else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
-            self._confirmed_fields = {name: row[name] for name in self._cell.search}
+            self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}
 
-    def _frozen(self, row: Mapping[str, Any]) -> FrozenTrial:
-        state, value = _outcome(row["status"], row["val_accuracy"])
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A trial as the tables remember it: its row, and the validation accuracy after each epoch."""
+
+    row: Mapping[str, Any]
+    accuracies: Mapping[int, float]
+
+    @property
+    def number(self) -> int:
+        """Which of its cell and phase."""
+        return int(self.row["trial_id"].rpartition(":")[2])
+
+    def frozen(self, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
+        """As Optuna knows it."""
+        state, value = _outcome(self.row["status"], self.row["val_accuracy"])
         return create_trial(
             state=state,
             value=value,
-            params={name: row[name] for name in self._cell.search},
-            distributions=self._cell.search,
-            user_attrs={"trial_id": row["trial_id"]},
+            params={name: self.row[name] for name in space},
+            distributions=dict(space),
+            intermediate_values=dict(self.accuracies),
+            user_attrs={"trial_id": self.row["trial_id"]},
         )
+
+
+def finished_trials(trials: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[FinishedTrial]:
+    """Rows of the `trials` and `epochs` tables, put together."""
+    accuracies: dict[str, dict[int, float]] = defaultdict(dict)
+    for epoch in epochs:
+        accuracies[epoch["trial_id"]][epoch["epoch"]] = epoch["val_accuracy"]
+    return [FinishedTrial(row, accuracies[row["trial_id"]]) for row in trials]
 
 
 def _outcome(status: str, val_accuracy: float | None) -> tuple[TrialState, float | None]:
@@ -152,28 +192,22 @@ def _outcome(status: str, val_accuracy: float | None) -> tuple[TrialState, float
         return TrialState.COMPLETE, val_accuracy
     if status == "diverged":
         return TrialState.COMPLETE, WORST_SCORE
+    if status == "pruned":
+        return TrialState.PRUNED, None
     return TrialState.FAIL, None
-
-
-def _sampler(name: str) -> optuna.samplers.BaseSampler:
-    """TPE over all fields of a cell at once; reproducible by name."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate and constant_liar
-        return optuna.samplers.TPESampler(
-            multivariate=True, constant_liar=True, n_startup_trials=RANDOM_TRIALS, seed=crc32(name.encode())
-        )
 
 
 class CellStudies:
     """All cells of a run: hands out the next job and takes in results."""
 
-    def __init__(self, plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        by_cell: dict[str, list[Mapping[str, Any]]] = {cell.name: [] for cell in plan.cells}
-        for row in rows:
-            by_cell[row["cell"]].append({**row, "number": int(row["trial_id"].rpartition(":")[2])})
+    def __init__(self, plan: Plan, finished: Iterable[FinishedTrial] = (), method: SearchMethod | None = None) -> None:
+        by_cell: dict[str, list[FinishedTrial]] = defaultdict(list)
+        for trial in finished:
+            by_cell[trial.row["cell"]].append(trial)
         self._handed_out: dict[str, Job] = {}
-        self._cells = {cell.name: CellStudy(plan, cell, by_cell[cell.name]) for cell in plan.cells}
+        self._cells = {
+            cell.name: CellStudy(plan, cell, method or SearchMethod(), by_cell[cell.name]) for cell in plan.cells
+        }
 
     @property
     def finished(self) -> bool:
@@ -207,6 +241,11 @@ class CellStudies:
                 self._handed_out[job.trial_id] = job
                 return job
         return None
+
+    def report(self, trial_id: str, epoch: int, val_accuracy: float) -> bool:
+        """Take in an epoch of a running job; whether it should be stopped."""
+        job = self._handed_out[trial_id]
+        return self._cells[job.cell].report(job, epoch, val_accuracy)
 
     def tell(self, trial_id: str, status: str, val_accuracy: float | None) -> None:
         """Take in a finished job."""

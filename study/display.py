@@ -44,8 +44,8 @@ class Display:
     def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:
         """Show progress while the block runs."""
         self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
-        for row in prepared.finished_trials:
-            self._progress[row["cell"]].add(row)
+        for trial in prepared.finished_trials:
+            self._progress[trial.row["cell"]].add(trial.row)
         self.say(f"{self._done} of {self._plan.trial_count} trials are done, {slots()} at a time.")
         if not self.console.is_terminal:
             yield
@@ -78,7 +78,7 @@ class Display:
 
     def _status_line(self) -> str:
         elapsed = _clock(time.monotonic() - self._started)
-        parts = [f"{self._done}/{self._plan.trial_count} trials", f"{self._running} running", f"{elapsed} elapsed"]
+        parts = [f"{self._done}/{self._plan.trial_count} trials", f"{elapsed} elapsed"]
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {_clock(left)} left")
@@ -100,7 +100,8 @@ class Display:
         bar = Table.grid(expand=True)  # a bare bar does not end its line
         bar.add_row(ProgressBar(total=self._plan.trial_count, completed=self._done))
         note = Text("best validation accuracy of each cell, trials finished/planned", style="dim")
-        return Group(Text(self._status_line()), bar, self._table(), note)
+        status = f"{self._status_line()} · {self._running} running"
+        return Group(Text(status), bar, self._table(), note)
 
     def _table(self) -> Table:
         """The last compared name makes the columns, the others the rows."""

@@ -20,15 +20,15 @@ from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from study.display import Display
+from study.ending import Ending
 from study.plan import Overrides, make_plan
-from study.prepare import Options, PreparedRun, prepare
+from study.prepare import Options, PreparedRun, prepared_run
 from study.recorder import Recorder
-from study.search import JobSearcher
+from study.search import JobSearcher, PruningScheduler
 from study.storage import Storage
 from study.sweeps import NamedSweep
 from study.trial import run_trial
 
-LOST_WORKERS = 2  # times a trial begins again after its worker died; errors inside a trial are outcomes, not retried
 UNBOUNDED = 10**9  # the searcher says when it is finished
 SLOTS_SECONDS = 2.0  # how long a count of the cluster's slots is believed: new nodes are seen within this
 
@@ -45,30 +45,42 @@ def run_sweep(
     options = options or Options()
     plan = make_plan(named, scale, overrides)
     display = Display(plan)
-    prepared = prepare(plan, options, display.say)
-    if not prepared.studies.finished:
-        execute(prepared, options, display)
+    with prepared_run(plan, options, display.say) as prepared:
+        if not prepared.studies.finished:
+            execute(prepared, options, display)
     return prepared.storage
 
 
 def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
-    """Run the jobs that are missing; KeyboardInterrupt when it is stopped before the end."""
+    """Run the jobs that are missing, or as many as the time budget allows.
+
+    Raises:
+        ValueError: no node can hold a trial, or no cluster answers.
+        RuntimeError: the first trials all failed with one error, which it tells.
+        KeyboardInterrupt: stopped before the end.
+    """
+    ending = Ending(options.time_budget_seconds, prepared.plan.trial_count)
     with ray_session(options.address):
         slots = Slots(options)
         slots.check_possible()
         with stoppable(), display.live(prepared, slots.count), scratch(prepared.storage) as folder:
-            _tuner(prepared, slots, display, folder).fit()
-    if not prepared.studies.finished:
+            _tuner(prepared, options, slots, ending, display, folder).fit()
+    if ending.common_failure is not None:
+        raise RuntimeError(f"stopped: the first trials all failed with {ending.common_failure}")
+    if not prepared.studies.finished and not ending.time_is_up:
         raise KeyboardInterrupt
 
 
-def _tuner(prepared: PreparedRun, slots: "Slots", display: Display, folder: str) -> tune.Tuner:
+def _tuner(
+    prepared: PreparedRun, options: Options, slots: "Slots", ending: Ending, display: Display, folder: str
+) -> tune.Tuner:
     data = {name: ray.put(arrays) for name, arrays in prepared.data.items()}
-    recorder = Recorder(prepared.plan, prepared.studies, prepared.storage, prepared.provenance, display)
+    recorder = Recorder(prepared.plan, prepared.studies, prepared.storage, prepared.provenance, (display, ending))
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, data=data), slots.per_trial),
         tune_config=tune.TuneConfig(
-            search_alg=JobSearcher(prepared.studies, slots.count),
+            search_alg=JobSearcher(prepared.studies, slots.count, ending.is_due),
+            scheduler=PruningScheduler(prepared.studies, recorder.pruned),
             num_samples=UNBOUNDED,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -77,7 +89,7 @@ def _tuner(prepared: PreparedRun, slots: "Slots", display: Display, folder: str)
             name="ray",
             storage_path=folder,
             callbacks=[recorder, Silence()],
-            failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
+            failure_config=tune.FailureConfig(max_failures=options.max_failures),
             verbose=0,
         ),
     )
@@ -133,6 +145,7 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     A session that is there already (a test's, a notebook's) is used and left alone.
     """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what went wrong is in the tables and on the display
     if ray.is_initialized():
         yield
         return
@@ -140,10 +153,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     own = {} if address else local
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
     except ConnectionError as error:
         raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         yield
     finally:

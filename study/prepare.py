@@ -1,19 +1,23 @@
 """All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baseline."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from study.baseline import linear_baseline
-from study.cells import CellStudies
+from study.cells import CellStudies, FinishedTrial, finished_trials
 from study.datasets import ImageData, load_dataset
+from study.journal import export_journal
+from study.lock import run_lock
 from study.names import check_names
 from study.plan import Plan
 from study.provenance import provenance
 from study.records import read_arrow, recover
 from study.run_file import open_run_file, save_run_file
+from study.samplers import SearchMethod
 from study.storage import RESULTS, Storage
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -30,6 +34,9 @@ class Options:
         cpus_per_trial, gpus_per_trial: what a trial asks of Ray; None: one GPU where a node has any, else none.
         address: a running Ray cluster; None: start one here.
         data_dir: where data sets lie.
+        method: sampler and early stopping of the cells' searches.
+        max_failures: how often a trial that raised, or whose worker was lost, begins again.
+        time_budget_seconds: after it no further trial begins; None: no limit.
     """
 
     storage: str = RESULTS
@@ -39,6 +46,9 @@ class Options:
     gpus_per_trial: float | None = None
     address: str | None = None
     data_dir: Path | None = None
+    method: SearchMethod = field(default_factory=SearchMethod)
+    max_failures: int = 1
+    time_budget_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,37 +60,51 @@ class PreparedRun:
     studies: CellStudies
     data: dict[str, ImageData]
     provenance: dict[str, str]
-    finished_trials: list[dict[str, Any]]
-    linear_baseline: dict[str, dict[str, float]]
+    finished_trials: list[FinishedTrial]
 
 
-def prepare(plan: Plan, options: Options, say: Callable[[str], None]) -> PreparedRun:
-    """Check and load all that a run needs.
+@contextmanager
+def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> Iterator[PreparedRun]:
+    """Check and load all that a run needs, and hold its lock; at the end, however it comes, export the journal.
 
     Raises:
-        ValueError: a bad run name, unknown names, unwritable storage, a changed declaration or a missing data set.
+        ValueError: a bad run name, unknown names, unwritable storage, a changed declaration, a missing data set, or
+            another driver at work on the run.
     """
     check_run_name(plan.run)
     check_names(plan)
     data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
     storage = Storage.at(options.storage).sub(plan.run)
     storage.check_writable()
+    with run_lock(storage):
+        yield _prepare(plan, options, storage, data, say)
+        export_journal(storage, plan, read_finished(storage))
+
+
+def _prepare(
+    plan: Plan, options: Options, storage: Storage, data: dict[str, ImageData], say: Callable[[str], None]
+) -> PreparedRun:
     if options.fresh:
         storage.delete_folder()
     content = open_run_file(storage, plan)
     content["linear_baseline"] = _baselines(data, content["linear_baseline"])
     save_run_file(storage, content)
     recover(storage, say)
-    finished = read_arrow(storage, "trials").to_pylist()
+    finished = read_finished(storage)
     return PreparedRun(
         plan=plan,
         storage=storage,
-        studies=CellStudies(plan, finished),
+        studies=CellStudies(plan, finished, options.method),
         data=data,
         provenance=provenance(),
         finished_trials=finished,
-        linear_baseline=content["linear_baseline"],
     )
+
+
+def read_finished(storage: Storage) -> list[FinishedTrial]:
+    """The trials that the tables hold."""
+    epochs = read_arrow(storage, "epochs").select(["trial_id", "epoch", "val_accuracy"])
+    return finished_trials(read_arrow(storage, "trials").to_pylist(), epochs.to_pylist())
 
 
 def check_run_name(name: str) -> None:

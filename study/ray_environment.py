@@ -10,6 +10,7 @@ SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even with verbose=0; see study.launch.Silence
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # errors are in the table, and the display says their last line
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The tables are the only state: Ray's own snapshots are never read, so they need not be frequent.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from study.ray_environment import DriverOnly
@@ -15,9 +16,11 @@ from study.plan import Plan
 from study.records import TableWriter
 from study.storage import Storage
 
+ERROR_LINES = 20  # of a traceback kept in the table
+
 
 class Listener(Protocol):
-    """Who is told of a run's progress: the display."""
+    """Who is told of a run's progress."""
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """A row of `trials` is on disk."""
@@ -30,13 +33,19 @@ class Recorder(DriverOnly, Callback):
     """
 
     def __init__(
-        self, plan: Plan, studies: CellStudies, storage: Storage, provenance: Mapping[str, str], listener: Listener
+        self,
+        plan: Plan,
+        studies: CellStudies,
+        storage: Storage,
+        provenance: Mapping[str, str],
+        listeners: Sequence[Listener],
     ) -> None:
-        self._plan, self._studies, self._listener = plan, studies, listener
+        self._plan, self._studies, self._listeners = plan, studies, listeners
         self._commit = provenance["commit"]
         self._layers, self._epochs, self._trials = (
             TableWriter(storage, name, provenance) for name in ("layers", "epochs", "trials")
         )
+        self.pruned: set[str] = set()  # ids of the trials that the scheduler has stopped
         self._epoch_rows: dict[str, list[dict[str, Any]]] = {}
         self._layer_rows: dict[str, list[dict[str, Any]]] = {}
         self._outcomes: dict[str, dict[str, Any]] = {}
@@ -58,13 +67,16 @@ class Recorder(DriverOnly, Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write what the trial left, unless it was interrupted."""
-        outcome = self._outcomes.pop(trial.config["trial_id"], None)
+        trial_id = trial.config["trial_id"]
+        outcome = self._outcomes.pop(trial_id, None)
+        if outcome is None and trial_id in self.pruned:
+            outcome = _pruned_outcome(self._epoch_rows[trial_id])
         if outcome is not None:
             self._commit_trial(trial, outcome)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """The worker itself was lost, more often than is allowed."""
-        error = getattr(trial.get_error(), "message", None) or str(trial.get_error())
+        """The trial raised, or its worker was lost, more often than is allowed."""
+        error = _innermost(Path(trial.error_file).read_text())  # trial.get_error() looks where it is not yet
         self._commit_trial(trial, {"status": "failed", "error": error, "attempts": trial.num_failures})
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
@@ -77,7 +89,8 @@ class Recorder(DriverOnly, Callback):
         row = self._trial_row(job) | {"attempts": 1 + trial.num_failures} | outcome
         self._trials.append([row])
         self._studies.tell(job.trial_id, row["status"], row.get("val_accuracy"))
-        self._listener.trial_finished(row)
+        for listener in self._listeners:
+            listener.trial_finished(row)
 
     def _trial_row(self, job: Job) -> dict[str, Any]:
         """Columns known before the trial ran."""
@@ -93,6 +106,24 @@ class Recorder(DriverOnly, Callback):
             "config_hash": config_hash(job),
             "commit": self._commit,
         }
+
+
+def _pruned_outcome(epoch_rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is known of a trial that was stopped before it could sum itself up."""
+    last = epoch_rows[-1]
+    return {
+        "status": "pruned",
+        "best_val_accuracy": max(row["val_accuracy"] for row in epoch_rows),
+        "train_loss": last["train_loss"],
+        "val_loss": last["val_loss"],
+        "epochs_completed": len(epoch_rows),
+        "train_seconds": sum(row["seconds"] for row in epoch_rows),
+    }
+
+
+def _innermost(text: str) -> str:
+    """The last lines of a traceback, where the cause is."""
+    return "\n".join(text.strip().splitlines()[-ERROR_LINES:])
 
 
 def config_hash(job: Job) -> str:

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from study import __version__
+from study.ending import parse_duration
 from study.plan import Overrides, Plan, make_plan
+from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
 from study.sweeps import list_sweeps, load_sweep
 
-BAD_INPUT, INTERRUPTED = 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
+
+EXECUTION = (
+    *("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir"),
+    *("max_failures", "time_budget_seconds"),
+)
 
 DESCRIPTION = "How deep can a plain CNN be trained, and what does it take? Runs a sweep, or what is missing of it."
 EPILOG = """\
@@ -76,6 +83,15 @@ def _add_execution_options(group: Any) -> None:
     group.add_argument("--workers", type=_positive_int, metavar="N", help="most trials at a time (all that fit)")
     group.add_argument("--cpus-per-trial", type=_positive_float, default=1.0, metavar="X", help="CPUs of a trial (1)")
     group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (1 where there are any)")
+    group.add_argument("--sampler", default="tpe", choices=SAMPLERS, help=f"{', '.join(SAMPLERS)} (tpe)")
+    group.add_argument("--scheduler", default="none", choices=PRUNERS, help="stop hopeless search trials early (none)")
+    group.add_argument("--confirm-only", action="store_true", help="search no further; confirm what was found")
+    group.add_argument(
+        "--time-budget", dest="time_budget_seconds", type=_duration, metavar="2h", help="no trial begins after it"
+    )
+    group.add_argument(
+        "--max-failures", type=_count, default=1, metavar="N", help="times a failed trial begins again (1)"
+    )
     group.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster, e.g. auto (RAY_ADDRESS; else a new one)"
     )
@@ -107,22 +123,27 @@ def _list() -> int:
 def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
     from study.display import Display
-    from study.prepare import Options, prepare
+    from study.prepare import Options, prepared_run
     from study.summary import print_summary
 
-    names = ("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir")
-    how = Options(**{name: getattr(options, name) for name in names})
+    how = Options(
+        method=SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only),
+        **{name: getattr(options, name) for name in EXECUTION},
+    )
     display = Display(plan)
     try:
         display.say(f"{plan.run}: {plan.question}")
-        prepared = prepare(plan, how, display.say)
-        if not prepared.studies.finished:
-            from study.launch import execute
+        with prepared_run(plan, how, display.say) as prepared:
+            if not prepared.studies.finished:
+                from study.launch import execute
 
-            execute(prepared, how, display)
+                execute(prepared, how, display)
     except KeyboardInterrupt:
         display.say("\nInterrupted. What had finished is on disk; the same command goes on from there.")
         return INTERRUPTED
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     print_summary(prepared.storage, display.console)
     return 0
 
@@ -156,6 +177,17 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def _positive_int(text: str) -> int:
     return int(_number(text, int, lambda value: value >= 1, "a whole number of at least 1"))
+
+
+def _count(text: str) -> int:
+    return int(_number(text, int, lambda value: value >= 0, "a whole number of at least 0"))
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seed(text: str) -> int:

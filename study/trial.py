@@ -5,7 +5,6 @@ import gc
 import math
 import socket
 import statistics
-import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,13 +19,11 @@ from study.memory import peak_memory_bytes, reset_peak_memory
 from study.records import SCHEMAS
 from study.trainer import EpochRecord, train
 
-ERROR_LINES = 20  # of a traceback kept in the table: the innermost, where the cause is
-
 
 def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     """Train what `config` says and report each epoch; the last report carries the outcome.
 
-    An error ends the trial, not the run: it is reported as an outcome, `out_of_memory` or `failed`.
+    Running out of memory is an outcome. Any other error is raised: Ray then begins the trial again, as often as it may.
 
     Args:
         config: all fields of TrialConfig, and `trial_id` and `phase`.
@@ -42,8 +39,6 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
         outcome |= _train(fields, ray.get(data[fields.dataset]), device, confirm=config["phase"] == CONFIRM)
     except (torch.OutOfMemoryError, MemoryError) as error:
         outcome |= {"status": "out_of_memory", "error": str(error)}
-    except Exception:
-        outcome |= {"status": "failed", "error": _innermost(traceback.format_exc())}
     outcome |= {"finished_at": datetime.now(UTC), "peak_memory_bytes": peak_memory_bytes(device)}
     gc.collect()  # the process is used again for the next trial
     tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
@@ -85,7 +80,3 @@ def _epoch_row(record: EpochRecord) -> dict[str, Any]:
 
 def _device_name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else "cpu"
-
-
-def _innermost(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-ERROR_LINES:])

@@ -7,8 +7,9 @@ import itertools
 import optuna
 import pytest
 
-from study.cells import WORST_SCORE, CellStudies, Job
+from study.cells import WORST_SCORE, CellStudies, Job, finished_trials
 from study.plan import Overrides, Plan, make_plan
+from study.samplers import SAMPLERS, SearchMethod
 
 ROW = ("trial_id", "cell", "phase")
 
@@ -30,6 +31,10 @@ def row_of(job: Job, status: str = "ok", val_accuracy: float | None = 0.5) -> di
 
 def by_learning_rate(job: Job) -> tuple[str, float]:
     return "ok", job.config.learning_rate
+
+
+def best_in_the_middle(job: Job) -> tuple[str, float]:
+    return "ok", 1.0 - abs(job.config.learning_rate - 0.0421)
 
 
 def test_every_job_is_handed_out_once_and_the_count_is_as_planned(tiny_plan: Plan) -> None:
@@ -90,7 +95,7 @@ def test_where_all_diverge_alike_the_known_point_is_confirmed(tiny_plan: Plan) -
 @pytest.mark.parametrize("finished", range(9))
 def test_a_start_from_rows_runs_what_is_missing_and_nothing_else(tiny_plan: Plan, finished: int) -> None:
     rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
-    studies = CellStudies(tiny_plan, rows[:finished])
+    studies = CellStudies(tiny_plan, finished_trials(rows[:finished], []))
     again = run_all(studies, by_learning_rate)
     assert {job.trial_id for job in again} == {row["trial_id"] for row in rows[finished:]}
     for cell in studies._cells.values():
@@ -101,20 +106,80 @@ def test_a_start_from_rows_runs_what_is_missing_and_nothing_else(tiny_plan: Plan
 def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:
     rows = [row_of(job) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
     more = make_plan(tiny_sweep, overrides=Overrides(seed=7, trials_per_cell=3))
-    jobs = run_all(CellStudies(more, rows), by_learning_rate)
+    jobs = run_all(CellStudies(more, finished_trials(rows, [])), by_learning_rate)
     assert [(job.phase, job.number) for job in jobs] == [("search", 2)] * 2
 
 
 def test_later_confirmations_are_of_the_point_that_the_earlier_ones_confirmed(tiny_plan: Plan) -> None:
     rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
     jobs = run_all(
-        CellStudies(dataclasses.replace(tiny_plan, trials_per_cell=6, confirm_seeds=3), rows), by_learning_rate
+        CellStudies(dataclasses.replace(tiny_plan, trials_per_cell=6, confirm_seeds=3), finished_trials(rows, [])),
+        by_learning_rate,
     )
     for cell in tiny_plan.cells:
         points = [row["learning_rate"] for row in rows if row["cell"] == cell.name and row["phase"] == "confirm"]
         points += [job.config.learning_rate for job in jobs if job.cell == cell.name and job.phase == "confirm"]
         assert len(points) == 3
         assert len(set(points)) == 1
+
+
+def test_pruned_trials_are_told_with_all_their_values_and_restored_alike(tiny_plan: Plan) -> None:
+    studies = CellStudies(tiny_plan, method=SearchMethod(scheduler="median"))
+    job = studies.next_job()
+    assert not studies.report(job.trial_id, 1, 0.3)
+    studies.report(job.trial_id, 2, 0.2)
+    studies.tell(job.trial_id, "pruned", None)
+    epochs = [
+        {"trial_id": job.trial_id, "epoch": epoch, "val_accuracy": value} for epoch, value in ((1, 0.3), (2, 0.2))
+    ]
+    again = CellStudies(tiny_plan, finished_trials([row_of(job, "pruned", None)], epochs))
+    for told in (studies, again):
+        (trial,) = told._cells[job.cell]._study.trials
+        assert trial.state.name == "PRUNED"
+        assert trial.intermediate_values == {1: 0.3, 2: 0.2}
+
+
+def test_the_pruner_stops_what_is_worse_than_its_own_cells_median(tiny_plan: Plan) -> None:
+    plan = dataclasses.replace(tiny_plan, trials_per_cell=8, confirm_seeds=0)
+    studies, stopped = CellStudies(plan, method=SearchMethod(scheduler="median")), []
+    while not studies.finished:
+        job = studies.next_job()
+        level = 0.1 if job.number == 7 else 0.5 if "isometric" in job.cell else 0.05
+        if any(studies.report(job.trial_id, epoch, level) for epoch in (1, 2, 3)):
+            stopped.append(job.trial_id)
+        studies.tell(job.trial_id, "pruned" if job.trial_id in stopped else "ok", level)
+    assert stopped == ["tiny-quick:depth=8,recipe=isometric:search:7"]
+
+
+def test_confirmations_are_never_stopped(tiny_plan: Plan) -> None:
+    studies = CellStudies(dataclasses.replace(tiny_plan, trials_per_cell=0), method=SearchMethod(scheduler="asha"))
+    job = studies.next_job()
+    assert job.phase == "confirm"
+    assert not any(studies.report(job.trial_id, epoch, 0.0) for epoch in range(1, 50))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_runs_and_goes_on_from_rows_without_repeating_points(tiny_plan: Plan, sampler: str) -> None:
+    plan, method = dataclasses.replace(tiny_plan, trials_per_cell=8, confirm_seeds=1), SearchMethod(sampler=sampler)
+    rows = [
+        row_of(job, *best_in_the_middle(job)) for job in run_all(CellStudies(plan, method=method), best_in_the_middle)
+    ]
+    kept = [row for row in rows if int(row["trial_id"][-1]) < 5]
+    jobs = run_all(CellStudies(plan, finished_trials(kept, []), method), best_in_the_middle)
+    assert len(kept) + len(jobs) == len(rows)
+    for cell in plan.cells:
+        rates = [row["learning_rate"] for row in kept if row["cell"] == cell.name and row["phase"] == "search"]
+        rates += [job.config.learning_rate for job in jobs if job.cell == cell.name and job.phase == "search"]
+        assert len(set(rates)) == 8
+
+
+def test_confirm_only_searches_no_further(tiny_plan: Plan) -> None:
+    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
+    first = [row for row in rows if row["trial_id"].endswith("search:0")]
+    jobs = run_all(
+        CellStudies(tiny_plan, finished_trials(first, []), SearchMethod(confirm_only=True)), by_learning_rate
+    )
+    assert [job.phase for job in jobs] == ["confirm"] * 4
 
 
 def test_the_same_seed_asks_for_the_same_points(tiny_plan: Plan) -> None:

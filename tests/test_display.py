@@ -14,7 +14,7 @@ from study.storage import Storage
 
 @pytest.fixture
 def prepared(tiny_plan: Plan, tmp_path) -> PreparedRun:
-    return PreparedRun(tiny_plan, Storage.at(tmp_path), CellStudies(tiny_plan), {}, {}, [], {})
+    return PreparedRun(tiny_plan, Storage.at(tmp_path), CellStudies(tiny_plan), {}, {}, [])
 
 
 def row_of(job: Job, **columns: object) -> dict[str, object]:
@@ -44,7 +44,7 @@ def show(prepared: PreparedRun, *, terminal: bool) -> str:
 def test_off_a_terminal_there_are_few_plain_lines(prepared: PreparedRun) -> None:
     shown = show(prepared, terminal=False)
     assert shown.splitlines()[0] == "0 of 8 trials are done, 2 at a time."
-    assert shown.splitlines()[-1].startswith("8/8 trials · 0 running")
+    assert shown.splitlines()[-1].startswith("8/8 trials · 0:00 elapsed")
     assert len(shown.splitlines()) == 2
     assert "\x1b" not in shown
 

@@ -4,15 +4,19 @@ import json
 import sys
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 import ray
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from study import launch, trial
+from study.cells import CellStudies
 from study.config import TrialConfig
 from study.launch import run_sweep
 from study.plan import Overrides, make_plan
-from study.prepare import Options, prepare
+from study.prepare import Options, prepared_run
 from study.records import SCHEMAS, read_table
 from study.run import main
 from study.sweeps import NamedSweep
@@ -94,12 +98,60 @@ def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     assert trials.index.is_unique
     isometric = "tiny-quick:depth=8,recipe=isometric"
     assert trials.status[f"{isometric}:search:0"] == "failed"
-    assert "ZeroDivisionError" in trials.error[f"{isometric}:search:0"]
+    assert trials.error[f"{isometric}:search:0"].endswith("ZeroDivisionError: as a bug would")
+    assert trials.attempts[f"{isometric}:search:0"] == 2
     assert trials.status[f"{isometric}:search:1"] == "out_of_memory"
     he = trials.loc["tiny-quick:depth=8,recipe=he_l2:search:1"]
     assert he.status == "diverged"
     assert pd.isna(he.val_accuracy)
     assert trials.groupby("phase").size().to_dict() == {"search": 4, "confirm": 2}
+    check_journal(Path(storage.root), trials)
+
+
+def check_journal(run: Path, trials: pd.DataFrame) -> None:
+    """The exported studies say what the table says."""
+    journal = JournalStorage(JournalFileBackend(str(run / "optuna.journal")))
+    states = {"ok": "COMPLETE", "diverged": "COMPLETE", "failed": "FAIL", "out_of_memory": "FAIL"}
+    for cell, rows in trials[trials.phase == "search"].groupby("cell"):
+        study = optuna.load_study(study_name=str(cell), storage=journal)
+        told = {trial.user_attrs["trial_id"]: trial.state.name for trial in study.trials}
+        assert told == {trial_id: states[status] for trial_id, status in rows.status.items()}
+
+
+def test_a_run_whose_first_trials_all_fail_alike_stops_and_shows_the_error_once(
+    my_sweep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launch, "run_trial", broken_trial)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    assert main([my_sweep, "--max-failures", "0"]) == 1
+    assert capfd.readouterr().err == "error: stopped: the first trials all failed with ZeroDivisionError: always\n"
+    assert set(read_table("my_sweep-quick", "trials").status) == {"failed"}
+
+
+def broken_trial(config: dict, *, data: dict) -> None:
+    """A trial that cannot work."""
+    raise ZeroDivisionError("always")
+
+
+def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
+    assert main([my_sweep, "--time-budget", "1s"]) == 0
+    assert len(read_table("my_sweep-quick", "trials")) < 8
+
+
+def test_hopeless_trials_are_pruned_and_leave_their_row(
+    tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hopeless(_self: CellStudies, trial_id: str, epoch: int, _accuracy: float) -> bool:
+        return trial_id.endswith("search:1") and epoch == 2
+
+    monkeypatch.setattr(CellStudies, "report", hopeless)
+    storage = run_sweep(tiny_sweep, overrides=Overrides(fields={"epochs": "3", "recipe": "he_l2"}))
+    trials = read_table(storage.root, "trials").set_index("trial_id")
+    pruned = trials.loc["tiny-quick:depth=8,recipe=he_l2:search:1"]
+    assert (pruned.status, pruned.epochs_completed) == ("pruned", 2)
+    assert pd.isna(pruned.val_accuracy)
+    assert 0 < pruned.best_val_accuracy <= 1
+    assert trials.status.value_counts().to_dict() == {"ok": 3, "pruned": 1}
 
 
 def faulty_trial(config: dict, *, data: dict) -> None:
@@ -141,6 +193,6 @@ def test_a_storage_uri_holds_the_run(tiny_sweep: NamedSweep, elsewhere: Path) ->
 def test_fresh_starts_anew(tiny_sweep: NamedSweep) -> None:
     overrides = Overrides(fields={"recipe": "he_l2"}, trials_per_cell=1)
     first = read_table(run_sweep(tiny_sweep, overrides=overrides).root, "trials")
-    prepared = prepare(make_plan(tiny_sweep, overrides=overrides), Options(fresh=True), print)
+    with prepared_run(make_plan(tiny_sweep, overrides=overrides), Options(fresh=True), print) as prepared:
+        assert prepared.finished_trials == []
     assert len(first) == 3
-    assert prepared.finished_trials == []

@@ -9,7 +9,7 @@ from study.search import JobSearcher
 
 def test_no_more_jobs_than_slots_and_an_end(tiny_plan: Plan) -> None:
     studies, slots = CellStudies(tiny_plan), 1
-    searcher = JobSearcher(studies, lambda: slots)
+    searcher = JobSearcher(studies, lambda: slots, lambda: False)
     first = searcher.suggest("ray-0")
     assert searcher.suggest("ray-1") is None
     slots = 2
@@ -22,7 +22,7 @@ def test_no_more_jobs_than_slots_and_an_end(tiny_plan: Plan) -> None:
 
 
 def test_a_config_is_the_fields_and_which_trial_it_is(tiny_plan: Plan) -> None:
-    config = JobSearcher(CellStudies(tiny_plan), lambda: 1).suggest("ray-0")
+    config = JobSearcher(CellStudies(tiny_plan), lambda: 1, lambda: False).suggest("ray-0")
     assert config["trial_id"].startswith("tiny-quick:depth=8,recipe=")
     assert config["phase"] == "search"
     assert config["seed"] == 7

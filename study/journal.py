@@ -1,0 +1,33 @@
+"""A copy of a run's Optuna studies for optuna-dashboard and `optuna.load_study`: written from the tables alone."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from study.cells import FinishedTrial
+from study.config import SEARCH
+from study.plan import Plan
+from study.storage import Storage
+
+JOURNAL = "optuna.journal"
+
+
+def export_journal(storage: Storage, plan: Plan, finished: Iterable[FinishedTrial]) -> None:
+    """Write one study a cell, under the cell's name, with all its search trials and their intermediate values.
+
+    To open one: `optuna.load_study(study_name="depth=110,recipe=isometric",
+    storage=JournalStorage(JournalFileBackend("optuna.journal")))`.
+    """
+    searched = [trial for trial in finished if trial.row["phase"] == SEARCH]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / JOURNAL
+        journal = JournalStorage(JournalFileBackend(str(file)))
+        for cell in plan.cells:
+            study = optuna.create_study(study_name=cell.name, storage=journal, direction="maximize")
+            mine = (trial for trial in searched if trial.row["cell"] == cell.name)
+            study.add_trials([trial.frozen(cell.search) for trial in sorted(mine, key=lambda trial: trial.number)])
+        storage.write(JOURNAL, file.read_bytes())

@@ -1,0 +1,49 @@
+"""One driver a run: a lock that the operating system drops with its holder, so that it is never stale."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pyarrow import fs
+
+from study.storage import Storage
+
+
+@contextmanager
+def run_lock(storage: Storage) -> Iterator[None]:
+    """Hold the run in `storage` while the block runs.
+
+    On object stores there are no locks: there, starting one driver a run is up to the user.
+
+    Raises:
+        ValueError: another driver holds it; the message says which.
+    """
+    if not isinstance(storage.filesystem, fs.LocalFileSystem):
+        yield
+        return
+    run = Path(storage.root)
+    lock, owner = run.parent / f".{run.name}.lock", run.parent / f".{run.name}.owner.json"
+    try:
+        with FileLock(lock, timeout=0):
+            owner.write_text(json.dumps(_self()))
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
+    except Timeout:
+        raise ValueError(f"run {run.name} is being run already: {_describe(owner)}") from None
+
+
+def _self() -> dict[str, str]:
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"host": platform.node(), "pid": str(os.getpid()), "started_at": started_at}
+
+
+def _describe(owner: Path) -> str:
+    holder = json.loads(owner.read_text()) if owner.exists() else {}
+    return ", ".join(f"{name} {value}" for name, value in holder.items()) or "by a driver that has just started"

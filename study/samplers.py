@@ -1,0 +1,64 @@
+"""Optuna's samplers and pruners by name. A cell has one of each, so nothing is ever ranked across cells."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from zlib import crc32
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+STARTUP_TRIALS = 4  # of a cell before a model or a median takes over from random draws; spaces have two or three fields
+POPULATION = 8  # of NSGA-II: a cell's trials are tens, Optuna's default of 50 would leave them all random
+
+Sampler = Callable[[int], BaseSampler]
+
+SAMPLERS: dict[str, Sampler] = {
+    "tpe": lambda seed: TPESampler(multivariate=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS, seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "sobol": lambda seed: QMCSampler(qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False),
+    "gp": lambda seed: GPSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
+    "cmaes": lambda seed: CmaEsSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
+    "nsga2": lambda seed: NSGAIISampler(population_size=POPULATION, seed=seed),
+}
+
+SEQUENCES = ("sobol",)
+
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "none": NopPruner,
+    "asha": lambda: SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    "median": lambda: MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
+}
+
+
+@dataclass(frozen=True)
+class SearchMethod:
+    """How cells are searched: names in SAMPLERS and PRUNERS, and whether not at all any more."""
+
+    sampler: str = "tpe"
+    scheduler: str = "none"
+    confirm_only: bool = False
+
+    def study(self, cell: str, begun: int) -> optuna.Study:
+        """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.
+
+        Args:
+            cell: the name that the sampler is seeded from.
+            begun: trials that the tables hold. A sampler that draws is seeded anew with it, or it would draw the same
+                points again; a sequence keeps its seed and is moved on instead.
+        """
+        seed = crc32(cell.encode()) + (0 if self.sampler in SEQUENCES else begun)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():  # multivariate, constant_liar and QMC have been stable for years
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = SAMPLERS[self.sampler](seed)
+        return optuna.create_study(direction="maximize", sampler=sampler, pruner=PRUNERS[self.scheduler]())

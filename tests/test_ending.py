@@ -1,0 +1,44 @@
+"""When a run begins no further trial."""
+
+import pytest
+
+from study.ending import Ending, parse_duration
+
+
+def failed(error: str) -> dict[str, str]:
+    return {"status": "failed", "error": f"Traceback\n  somewhere\n{error}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "2d", "0s", "-1h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_first_trials_that_all_fail_alike_end_the_run() -> None:
+    ending = Ending(None, trial_count=100)
+    for _ in range(3):
+        assert not ending.is_due()
+        ending.trial_finished(failed("ValueError: broken"))
+    assert ending.is_due()
+    assert ending.common_failure == "ValueError: broken"
+
+
+@pytest.mark.parametrize("other", [failed("ValueError: else"), {"status": "ok", "error": None}])
+def test_a_run_with_another_outcome_among_the_first_goes_on(other: dict) -> None:
+    ending = Ending(None, trial_count=100)
+    for row in (failed("ValueError: broken"), other, *[failed("ValueError: broken")] * 5):
+        ending.trial_finished(row)
+    assert not ending.is_due()
+
+
+def test_time_is_up_after_the_budget() -> None:
+    assert Ending(0.0, trial_count=1).is_due()
+    assert not Ending(60.0, trial_count=1).is_due()
