@@ -13,6 +13,7 @@ from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
 from study.sweeps import list_sweeps, load_sweep
 
+REPLAY = "replay"  # in a sweep's place
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
 
 EXECUTION = (
@@ -33,6 +34,7 @@ examples:
   python -m study.run depth_sweep --trials 8              extend a run: 8 search trials a cell; finished ones are kept
   python -m study.run depth_sweep --scale paper --data-dir ~/data --address auto
                                                           CIFAR-10 as in the paper, on a running Ray cluster
+  python -m study.run replay depth_sweep-quick TRIAL_ID   repeat one trial; say whether every epoch is identical
   python -m study.run my_sweep.py                         a sweep of your own, written like search_spaces/depth_sweep.py
 
 The same command goes on where it stopped: finished trials are never repeated. Results are in results/RUN/, as Parquet.
@@ -57,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("sweep", nargs="?", metavar="SWEEP|FILE.py", help="a sweep's name, or a Python file that declares one")
+    add("replayed", nargs="*", metavar="RUN TRIAL_ID", help="after `replay`: repeat that trial, say if it is identical")
     add("--version", action="version", version=f"plain-depth-study {__version__}")
     asks = parser.add_argument_group("what is asked")
     asks.add_argument("--scale", default="quick", metavar="NAME", help="quick (default), standard or paper")
@@ -104,6 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.sweep is None:
             return _list()
+        if options.sweep == REPLAY:
+            return _replay(options)
+        if options.replayed:
+            raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
         plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
         return _dry_run(plan) if options.dry_run else _run(plan, options)
     except ValueError as error:
@@ -146,6 +153,18 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
         return FAILED
     print_summary(prepared.storage, display.console)
     return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Repeat a recorded trial; exit code 1 when it is not identical."""
+    if len(options.replayed) != 2:
+        raise ValueError("replay wants a run and a trial id: python -m study.run replay RUN TRIAL_ID")
+    from rich.console import Console
+
+    from study.replay import replay
+
+    run, trial_id = options.replayed
+    return 0 if replay(run, trial_id, options.data_dir, Console(highlight=False)) else FAILED
 
 
 def _dry_run(plan: Plan) -> int:

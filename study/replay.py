@@ -1,0 +1,63 @@
+"""Repeat one trial of a run and say whether every epoch record is identical."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from study.config import TrialConfig, parse_config
+from study.datasets import load_dataset
+from study.records import SCHEMAS, locate_run, read_arrow
+from study.storage import Storage
+from study.trainer import train
+
+CLOCK = {"seconds"}  # what no two runs share
+COMPARED = [name for name in SCHEMAS["epochs"].names if name not in {"trial_id", *CLOCK}]
+
+
+def replay(run: str, trial_id: str, data_dir: Path | None, console: Console) -> bool:
+    """Train a recorded trial again, epoch by epoch beside its record; whether all epochs are identical.
+
+    Raises:
+        ValueError: no such run or trial, or one that recorded no epoch.
+    """
+    storage = locate_run(run)
+    row = _row(storage, trial_id)
+    config = recorded_config(row)
+    recorded = [epoch for epoch in read_arrow(storage, "epochs").to_pylist() if epoch["trial_id"] == trial_id]
+    if not recorded:
+        raise ValueError(f"trial {trial_id} recorded no epoch (status {row['status']}): there is nothing to compare")
+    device = "cpu" if row["device"] in {None, "cpu"} else "cuda"
+    torch.set_num_threads(1)
+    identical = True
+    for epoch, again in zip(
+        recorded, train(config, load_dataset(config.dataset, data_dir), device=device), strict=False
+    ):
+        differences = list(_differences(epoch, asdict(again)))
+        identical &= not differences
+        console.print(f"epoch {epoch['epoch']}: {'; '.join(differences) or 'identical'}", markup=False)
+    verdict = "identical" if identical else "not identical"
+    console.print(f"{trial_id}: {len(recorded)} epochs, {verdict}; recorded at commit {row['commit']}", markup=False)
+    return identical
+
+
+def recorded_config(row: dict[str, Any]) -> TrialConfig:
+    """The config of a row of `trials`."""
+    return parse_config({name: row[name] for name in TrialConfig.model_fields}, where=f"trial {row['trial_id']}")
+
+
+def _row(storage: Storage, trial_id: str) -> dict[str, Any]:
+    rows = {row["trial_id"]: row for row in read_arrow(storage, "trials").to_pylist()}
+    if trial_id not in rows:
+        example = next(iter(rows), "none: the run has no finished trial")
+        raise ValueError(f"no trial {trial_id!r} in {storage.root}; a trial's id looks like {example}")
+    return dict(rows[trial_id])
+
+
+def _differences(recorded: dict[str, Any], again: dict[str, Any]) -> Iterator[str]:
+    for name in COMPARED:
+        if recorded[name] != again[name]:
+            yield f"{name} was {recorded[name]} and is {again[name]}"
