@@ -124,13 +124,13 @@ def build_network(architecture="plain", depth=20, dtype=torch.float64, **options
     return network
 
 
-def batch(dtype=torch.float64):
+def batch(dtype=torch.float64, size=8):
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(6, 3, 8, 8, dtype=dtype, generator=generator), torch.randint(10, (6,), generator=generator)
+    return torch.randn(6, 3, size, size, dtype=dtype, generator=generator), torch.randint(10, (6,), generator=generator)
 
 
-def backward(network, dtype=torch.float64):
-    images, labels = batch(dtype)
+def backward(network, dtype=torch.float64, size=8):
+    images, labels = batch(dtype, size)
     network.zero_grad()
     logits = network(images)
     functional.cross_entropy(logits, labels).backward()
@@ -141,12 +141,12 @@ def gradients(network):
     return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
 
 
-def modulated(form, network, strength=1.0, *, rule="pairwise", band=1.02, target="edge", statistic="norm"):
+def modulated(form, network, strength=1.0, *, rule="pairwise", band=1.02, target="edge", statistic="norm", size=8):
     """One backward pass under modulation of the given form; its logits and the modulation."""
     modulation = form(network, rule=rule, band=band, target=target, statistic=statistic)
     modulation.strength = strength
     modulation.recording = True
-    logits = backward(network, next(network.parameters()).dtype)
+    logits = backward(network, next(network.parameters()).dtype, size)
     modulation.finish_backward()
     return logits, modulation
 
@@ -171,12 +171,13 @@ def test_fast_form_equals_in_backward_form(architecture, rule, target, statistic
 @pytest.mark.parametrize("architecture", IMAGENET_NETWORKS)
 @pytest.mark.parametrize("depth", [18, 50])
 def test_fast_form_equals_in_backward_form_in_imagenet_size(architecture, depth):
-    """Relative to the largest gradient: where a stage is down to one pixel, some are zero but for rounding."""
-    networks = [IMAGENET_NETWORKS[architecture](depth, width=2).double() for _ in FORMS]
+    """On images of 64 pixels: of smaller ones the last stage normalises too few pixels to be well conditioned."""
+    leaky = {"activation": "leaky_relu", "activation_slope": 0.2}
+    networks = [IMAGENET_NETWORKS[architecture](depth, width=4, **leaky).double() for _ in FORMS]
     for form, network in zip(FORMS, networks, strict=True):
-        modulated(form, network)
-    fast, reference = (gradients(network) for network in networks)
-    torch.testing.assert_close(fast, reference, rtol=1e-10, atol=1e-12 * reference.abs().max().item())
+        modulated(form, network, size=64)
+    for one, other in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10 * other.grad.abs().max().item())
 
 
 @pytest.mark.parametrize("form", FORMS)
