@@ -232,3 +232,4 @@ def _chain(layout: Layout, modules: list[nn.Module]) -> nn.Sequential:
 
 NETWORKS: dict[str, type[ConvNet]] = {"plain": PlainCNN, "residual": ResidualCNN}
 IMAGENET_NETWORKS: dict[str, type[ConvNet]] = {"plain": ImageNetPlainCNN, "residual": ImageNetResidualCNN}
+NETWORK_SIZES: dict[str, dict[str, type[ConvNet]]] = {"cifar": NETWORKS, "imagenet": IMAGENET_NETWORKS}

@@ -14,6 +14,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 SHALLOWEST, DEEPEST = 8, 1202
+IMAGENET_DEPTHS = (18, 34, 50, 101)
 
 SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
 
@@ -27,6 +28,7 @@ class TrialConfig(BaseModel):
     augmentation: Literal["none", "standard"] = "none"
 
     architecture: Literal["plain", "residual"] = "plain"
+    network_size: Literal["cifar", "imagenet"] = "cifar"
     depth: Annotated[int, Field(ge=SHALLOWEST, le=DEEPEST)] = 20
     width: Annotated[int, Field(ge=1, le=1024)] = 16
     activation: str = "relu"
@@ -46,6 +48,7 @@ class TrialConfig(BaseModel):
     modulation_schedule: str = "constant"
     modulation_cutoff: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
+    optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
     learning_rate_schedule: Literal["step", "cosine", "constant"] = "step"
     learning_rate_drops: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.5, 0.75)
@@ -53,11 +56,13 @@ class TrialConfig(BaseModel):
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = False
     gradient_clip: Annotated[float, Field(gt=0.0)] | None = None
+    gradient_clip_scope: Literal["global", "layer"] = "global"
 
     batch_size: Annotated[int, Field(ge=2)] = 128
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile_step: bool = False
     diagnostics_every_epochs: PositiveInt = 10
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -71,7 +76,10 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _depth_is_buildable(self) -> Self:
-        if (self.depth - 2) % 6:
+        if self.network_size == "imagenet":
+            if self.depth not in IMAGENET_DEPTHS:
+                raise ValueError(f"depth {self.depth} has no imagenet layout: choose one of {IMAGENET_DEPTHS}")
+        elif (self.depth - 2) % 6:
             below = self.depth - (self.depth - 2) % 6
             raise ValueError(f"depth {self.depth} is not 6n+2: the nearest are {below} and {below + 6}")
         return self
@@ -88,6 +96,12 @@ class TrialConfig(BaseModel):
             raise ValueError(
                 f"activation_slope {self.activation_slope} needs activation=leaky_relu: relu has slope 0 by definition"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov = True needs momentum above 0: momentum = 0.0")
         return self
 
     @model_validator(mode="after")

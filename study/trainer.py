@@ -8,19 +8,19 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.initializers import INITIALIZERS
 from models.isometry import dead_fractions, layer_statistics, orthonormality_defect
 from models.modulation import build_modulation
-from models.networks import NETWORKS
-from models.regularizers import NetworkPenalty
+from models.networks import NETWORK_SIZES, ConvNet
 from models.schedules import SCHEDULES
 from study.batches import Batches, stream
 from study.config import TrialConfig
 from study.datasets import ImageData
 from study.learning_rate import learning_rate_at, phase_ends
+from study.update import WeightUpdate
 
 ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")
 
@@ -89,7 +89,7 @@ class Training:
         self.config = config
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
-        self.network = build_network(config, data).to(device, memory_format=torch.channels_last)
+        self.network: ConvNet = build_network(config, data).to(device).to(memory_format=torch.channels_last)
         self._batches = Batches(data, device, augment=config.augmentation == "standard", seed=config.seed)
         self._modulation = build_modulation(
             self.network,
@@ -98,14 +98,8 @@ class Training:
             target=config.modulation_target,
             statistic=config.modulation_statistic,
         )
-        self._penalty = NetworkPenalty(self.network, config.regularizer)
-        self._optimizer = torch.optim.SGD(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            fused=True,
-        )
+        self._update = WeightUpdate(self.network, config)
+        self._compiled = compile_network(self.network, device) if config.compile_step else self.network
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
         self._phase_ends = phase_ends(config)
         self._steps = self._images = 0
@@ -123,7 +117,7 @@ class Training:
             epoch=epoch,
             steps=self._steps,
             status="diverged" if diverged else "ok",
-            learning_rate=self._optimizer.param_groups[0]["lr"],
+            learning_rate=learning_rate_at(self.config, (self._steps - 1) / self.total_steps),
             train_loss=_finite(train_loss),
             train_accuracy=train_accuracy,
             val_loss=_finite(val_loss),
@@ -151,33 +145,28 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
         """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,)."""
-        self._prepare_step(record)
+        progress = self._steps / self.total_steps
+        self._modulation.strength = self._scheduled("modulation", progress)
+        self._modulation.recording = record
+        # A compiled net has one batch size: the smaller last batch goes the usual way.
+        network = self._compiled if len(labels) == self.config.batch_size else self.network
         with self._autocast:
-            logits = self.network(images)
+            logits = network(images)
         loss = functional.cross_entropy(logits.float(), labels)
-        self._optimizer.zero_grad()
+        self._update.forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
         self._modulation.finish_backward()
-        if self.config.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
-        self._penalty.add_gradients_(self._penalty_strength)
-        self._optimizer.step()
+        strength = self.config.regularizer_strength * self._scheduled("regularizer", progress)
+        self._update.apply(learning_rate_at(self.config, progress), strength)
         self._steps += 1
         self._images += len(labels)
         correct = (logits.detach().argmax(1) == labels).sum()
         return torch.stack((loss.detach() * len(labels), correct, self._modulation.fired.float().mean()))
 
-    def _prepare_step(self, record: bool) -> None:
-        """Set what depends on progress: the learning rate, the strength of modulation and penalty."""
-        config, progress = self.config, self._steps / self.total_steps
-        self._optimizer.param_groups[0]["lr"] = learning_rate_at(config, progress)
-        modulation = SCHEDULES[config.modulation_schedule]
-        self._modulation.strength = modulation(progress, config.modulation_cutoff, self._phase_ends)
-        self._modulation.recording = record
-        penalty = SCHEDULES[config.regularizer_schedule]
-        self._penalty_strength = config.regularizer_strength * penalty(
-            progress, config.regularizer_cutoff, self._phase_ends
-        )
+    def _scheduled(self, what: str, progress: float) -> float:
+        """The factor in [0, 1] of `modulation` or `regularizer` at this progress."""
+        schedule = SCHEDULES[getattr(self.config, f"{what}_schedule")]
+        return schedule(progress, getattr(self.config, f"{what}_cutoff"), self._phase_ends)
 
     @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[float, float]:
@@ -208,9 +197,9 @@ class Training:
             yield {name: _finite(value) for name, value in columns.items()}
 
 
-def build_network(config: TrialConfig, data: ImageData) -> Any:
+def build_network(config: TrialConfig, data: ImageData) -> ConvNet:
     """The net that a config describes, freshly initialised from the seed's own weight stream."""
-    network = NETWORKS[config.architecture](
+    network = NETWORK_SIZES[config.network_size][config.architecture](
         config.depth,
         width=config.width,
         in_channels=data.train.images.shape[1],
@@ -221,6 +210,11 @@ def build_network(config: TrialConfig, data: ImageData) -> Any:
     )
     network.initialize(INITIALIZERS[config.initializer], stream(config.seed, "weights"))
     return network
+
+
+def compile_network(network: ConvNet, device: torch.device) -> Any:
+    """The net's forward and backward pass as one compiled graph; on a GPU replayed as a CUDA graph."""
+    return torch.compile(network, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else "default")
 
 
 def _mean_ratio(error_norms: Tensor) -> float:

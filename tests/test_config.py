@@ -21,6 +21,8 @@ REFUSED = [
     ({"steps": 5}, "give epochs or steps"),
     ({"epochs": None}, "give epochs or steps"),
     ({"nesterov": 1}, "nesterov = 1"),
+    ({"nesterov": True, "momentum": 0.0}, "needs momentum above 0"),
+    ({"network_size": "imagenet", "depth": 20}, "choose one of (18, 34, 50, 101)"),
 ]
 
 

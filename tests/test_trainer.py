@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -133,3 +134,18 @@ def test_modulation_acts_and_is_counted(small: ImageData) -> None:
     assert any(row["modulation_fired"] for row in tight.layers)
     assert not any(row["modulation_fired"] for row in loose.layers)
     assert math.isclose(tight.layers[-1]["modulation_factor"], 1.0)
+
+
+@pytest.mark.parametrize("architecture", ["plain", "residual"])
+def test_imagenet_size_nets_train_through_the_same_door(small: ImageData, architecture: str) -> None:
+    images = {"network_size": "imagenet", "depth": 18, "width": 8, "architecture": architecture}
+    (record,) = train(config(epochs=None, steps=2, **images), small)
+    assert record.status == "ok"
+    assert len(record.layers) == 17
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_step_is_the_same_step(small: ImageData) -> None:
+    compiled, eager = (list(train(config(compile_step=flag, epochs=1, **ISOMETRIC), small)) for flag in (True, False))
+    assert compiled[0].train_loss == pytest.approx(eager[0].train_loss, rel=1e-4)
+    assert compiled[0].error_norm_ratio == pytest.approx(eager[0].error_norm_ratio, rel=1e-3)

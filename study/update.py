@@ -1,0 +1,78 @@
+"""From gradients to the next weights: clipping, penalty, optimiser, hard constraint."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from models.networks import ConvNet, gradient_of
+from models.regularizers import NetworkPenalty
+from models.rivals import CLIPS, lars_
+from study.config import TrialConfig
+
+
+class WeightUpdate:
+    """Holds the optimiser and the penalty of one net.
+
+    The penalty joins the gradient after clipping, so that neither clipping nor modulation ever scales it. Under AdamW
+    it is decoupled from the adaptive step, as weight decay is there (Loshchilov and Hutter 2019).
+    """
+
+    def __init__(self, network: ConvNet, config: TrialConfig) -> None:
+        self._config = config
+        self._parameters = list(network.parameters())
+        self._penalty = NetworkPenalty(network, config.regularizer)
+        self._optimizer = OPTIMIZERS[config.optimizer](self._parameters, config)
+
+    def forget_gradients(self) -> None:
+        """Begin a step."""
+        self._optimizer.zero_grad()
+
+    def apply(self, learning_rate: float, strength: float) -> None:
+        """Make a step with the gradients that lie in `.grad`.
+
+        Args:
+            learning_rate: of this step.
+            strength: of the penalty, this step.
+        """
+        if self._config.gradient_clip is not None:
+            CLIPS[self._config.gradient_clip_scope](self._parameters, self._config.gradient_clip)
+        self._optimizer.param_groups[0]["lr"] = learning_rate
+        if self._config.optimizer == "adamw":
+            self._decay(learning_rate * strength)
+        else:
+            self._penalty.add_gradients_(strength)
+            if self._config.optimizer == "lars":
+                lars_(self._parameters)
+        self._optimizer.step()
+        self._penalty.project_()
+
+    @torch.no_grad()
+    def _decay(self, step: float) -> None:
+        """Move the weights down the penalty's gradient by itself; the loss's stays in `.grad`."""
+        of_loss = [parameter.grad for parameter in self._parameters]
+        for parameter in self._parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        self._penalty.add_gradients_(step)
+        for parameter, gradient in zip(self._parameters, of_loss, strict=True):
+            parameter.sub_(gradient_of(parameter))
+            parameter.grad = gradient
+
+
+def _sgd(parameters: list[nn.Parameter], config: TrialConfig) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        parameters, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True
+    )
+
+
+def _adamw(parameters: list[nn.Parameter], config: TrialConfig) -> torch.optim.Optimizer:
+    """Its first beta is the config's momentum; its weight decay is off, for the penalty stands in its place."""
+    betas = (config.momentum, 0.999)
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, betas=betas, weight_decay=0.0, fused=True)
+
+
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], TrialConfig], torch.optim.Optimizer]] = {
+    "sgd": _sgd,
+    "lars": _sgd,
+    "adamw": _adamw,
+}
