@@ -92,9 +92,9 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _slope_acts(self) -> Self:
-        if self.activation == "relu" and self.activation_slope != 0.0:
+        if self.activation != "leaky_relu" and self.activation_slope != 0.0:
             raise ValueError(
-                f"activation_slope {self.activation_slope} needs activation=leaky_relu: relu has slope 0 by definition"
+                f"activation_slope {self.activation_slope} needs activation=leaky_relu: {self.activation} takes no slope"
             )
         return self
 
