@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: depth_sweep test test-slow check format clean
+.PHONY: depth_sweep test test-slow faults check format clean
 
 depth_sweep: $(VENV)/installed  ## the main job: 20 cells on scikit-learn's digits, minutes on 2 cores
 	$(BIN)/python -m study.run depth_sweep
@@ -13,6 +13,9 @@ test: $(VENV)/installed  ## everything a user would run
 
 test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
 	$(BIN)/python -m pytest -m slow
+
+faults: $(VENV)/installed  ## kill a small run at 20 random moments; nothing may be lost
+	FAULTS=20 $(BIN)/python -m pytest -m slow tests/test_faults.py
 
 check: $(VENV)/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
