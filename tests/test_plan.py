@@ -92,7 +92,7 @@ def test_bad_overrides_are_refused(tiny_sweep: NamedSweep, fields: dict, message
 @pytest.mark.parametrize("field", ["initializer", "activation", "regularizer", "modulation_schedule"])
 def test_names_of_the_models_tables_are_checked(tiny_sweep: NamedSweep, field: str) -> None:
     with pytest.raises(ValueError, match=f"unknown {field} 'nonesuch': known are"):
-        check_names(plan_of(tiny_sweep, **{field: "nonesuch"}))
+        check_names(plan_of(tiny_sweep, recipe="he_l2", **{field: "nonesuch"}))
 
 
 def test_a_known_point_outside_the_space_is_refused() -> None:
