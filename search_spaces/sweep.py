@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
-__all__ = ["Choice", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
+__all__ = ["CellResult", "Choice", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
 
 Fields = dict[str, Any]
 """Values of trial fields by name; the names are those of `study.config.TrialConfig`."""
@@ -28,6 +28,25 @@ It gives a complete working point. Where a sweep searches one of its fields, the
 """
 
 
+@dataclass(frozen=True)
+class CellResult:
+    """What an adaptive sweep learns of a cell that is finished.
+
+    Attributes:
+        compared: the compared names and the cell's values.
+        accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance.
+        linear_baseline: validation accuracy of logistic regression on the cell's data set.
+    """
+
+    compared: Fields
+    accuracies: Mapping[int, float]
+    linear_baseline: float
+
+
+NextCells = Callable[[Sequence[CellResult]], Sequence[Fields]]
+"""From all finished cells to the points wanted next; points that exist already may be among them."""
+
+
 def search_nothing(_fields: Fields) -> Space:
     """The empty search space: every cell runs its recipe as it stands, on the confirm seeds alone."""
     return {}
@@ -35,12 +54,17 @@ def search_nothing(_fields: Fields) -> Space:
 
 @dataclass(frozen=True)
 class Scale:
-    """One size of a question: what replaces the sweep's own values when it is run at this size."""
+    """One size of a question: what replaces the sweep's own values when it is run at this size.
+
+    `published` holds test errors that others report, by the cell's name, to stand beside ours.
+    """
 
     fixed: Fields = field(default_factory=dict)
     compare: Mapping[str, Sequence[Any] | Mapping[str, Recipe]] = field(default_factory=dict)
     trials_per_cell: int | None = None
     confirm_seeds: int | None = None
+    next_cells: NextCells | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +76,8 @@ class Sweep:
         search: from all fields of a cell (compared, fixed and the recipe's) to what is searched there.
         fixed: values that every trial shares; a recipe wins over them.
         trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
+        next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.
+        objectives: columns of `trials` that the search improves, the first of which picks the point to confirm.
         confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline.
         scales: the sizes at which the question can be asked; `quick` is the default.
     """
@@ -60,5 +86,7 @@ class Sweep:
     scales: Mapping[str, Scale]
     search: Callable[[Fields], Space] = search_nothing
     fixed: Fields = field(default_factory=dict)
+    next_cells: NextCells | None = None
+    objectives: tuple[str, ...] = ("val_accuracy",)
     trials_per_cell: int = 8
     confirm_seeds: int = 3

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import QMCSampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
+from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, TrialConfig
+from study.datasets import find_dataset
+from study.finished import FinishedTrial, Row, outcome
 from study.plan import Plan, PlannedCell
 from study.samplers import SearchMethod
-
-WORST_SCORE = 0.0  # what a diverged trial is told as: accuracies are never below it
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,25 @@ class CellStudy:
     """What one cell has done and has to do."""
 
     def __init__(
-        self, plan: Plan, cell: PlannedCell, method: SearchMethod, finished: Iterable["FinishedTrial"] = ()
+        self, plan: Plan, cell: PlannedCell, method: SearchMethod, finished: Iterable[FinishedTrial] = ()
     ) -> None:
         self._plan, self._cell = plan, cell
         self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
         finished = sorted(finished, key=lambda trial: trial.number)
         begun = sum(trial.row["phase"] == SEARCH for trial in finished)
-        self._study = method.study(f"{plan.seed}:{cell.name}", begun)
+        self._study = method.study(f"{plan.seed}:{cell.name}", begun, plan.objectives)
         self._asked: dict[str, optuna.Trial] = {}
         self._running: set[str] = set()
         self._confirmed_fields: dict[str, Any] | None = None
+        self._confirmed: dict[int, float] = {}
         self._done: dict[str, set[int]] = {SEARCH: set(), CONFIRM: set()}
         for trial in finished:
             self._restore(trial)
+
+    @property
+    def dataset(self) -> str:
+        """The data set that the cell's trials train on."""
+        return str(self._cell.fixed["dataset"])
 
     @property
     def finished(self) -> bool:
@@ -70,6 +76,10 @@ class CellStudy:
     def remaining_cost(self) -> float:
         """Relative cost of what is not handed out yet."""
         return self._cell.cost * (len(self._missing(SEARCH)) + len(self._missing(CONFIRM)))
+
+    def result(self, linear_baseline: float) -> CellResult:
+        """What an adaptive sweep is told of the cell."""
+        return CellResult(self._cell.compared, dict(self._confirmed), linear_baseline)
 
     def next_job(self) -> Job | None:
         """The next run of this cell, or None while it must wait for a running one (or has none left)."""
@@ -84,28 +94,34 @@ class CellStudy:
     def report(self, job: Job, epoch: int, val_accuracy: float) -> bool:
         """Take in an epoch; whether the pruner wants the run stopped. Confirmations are never stopped."""
         trial = self._asked.get(job.trial_id)
-        if trial is None:
+        if trial is None or len(self._plan.objectives) > 1:  # Optuna has no pruning for several objectives
             return False
         trial.report(val_accuracy, epoch)
         return trial.should_prune()
 
-    def tell(self, job: Job, status: str, val_accuracy: float | None) -> None:
-        """Take in a finished run. A diverged trial scores WORST_SCORE; one that failed tells the sampler nothing."""
+    def tell(self, job: Job, row: Row) -> None:
+        """Take in the row of a finished run."""
         self._running.discard(job.trial_id)
-        self._done[job.phase].add(job.number)
+        self._take_in(job.phase, job.number, row)
         trial = self._asked.pop(job.trial_id, None)
         if trial is None:
             return
-        state, value = _outcome(status, val_accuracy)
+        state, values = outcome(row, self._plan.objectives)
         trial.set_user_attr("trial_id", job.trial_id)
-        self._study.tell(trial, value, state=state)
+        self._study.tell(trial, values, state=state)
+
+    def _take_in(self, phase: str, number: int, row: Row) -> None:
+        self._done[phase].add(number)
+        if phase == CONFIRM:
+            chance = 1.0 / find_dataset(self.dataset).num_classes
+            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else chance
 
     def _best_fields(self) -> dict[str, Any]:
-        """The searched fields of the best trial; the known point where nothing was searched or all diverged alike."""
+        """The searched fields of the best trial by the first objective; the known point where nothing was searched."""
         completed = [trial for trial in self._study.trials if trial.state == TrialState.COMPLETE]
         if not completed:
             return self._cell.known
-        return max(completed, key=lambda trial: (trial.value, -trial.number)).params
+        return max(completed, key=lambda trial: (trial.values[0], -trial.number)).params
 
     @property
     def _hopeless(self) -> bool:
@@ -142,10 +158,10 @@ class CellStudy:
         self._asked[trial_id] = trial
         return trial.params
 
-    def _restore(self, finished: "FinishedTrial") -> None:
-        self._done[finished.row["phase"]].add(finished.number)
+    def _restore(self, finished: FinishedTrial) -> None:
+        self._take_in(finished.row["phase"], finished.number, finished.row)
         if finished.row["phase"] == SEARCH:
-            frozen = finished.frozen(self._cell.search)
+            frozen = finished.frozen(self._cell.search, self._plan.objectives)
             self._study.add_trial(frozen)
             if isinstance(self._study.sampler, QMCSampler):  # its place in the sequence is not in the trials
                 self._study.sampler.sample_relative(self._study, frozen, self._cell.search)
@@ -153,66 +169,41 @@ class CellStudy:
             self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}
 
 
-@dataclass(frozen=True)
-class FinishedTrial:
-    """A trial as the tables remember it: its row, and the validation accuracy after each epoch."""
-
-    row: Mapping[str, Any]
-    accuracies: Mapping[int, float]
-
-    @property
-    def number(self) -> int:
-        """Which of its cell and phase."""
-        return int(self.row["trial_id"].rpartition(":")[2])
-
-    def frozen(self, space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-        """As Optuna knows it."""
-        state, value = _outcome(self.row["status"], self.row["val_accuracy"])
-        return create_trial(
-            state=state,
-            value=value,
-            params={name: self.row[name] for name in space},
-            distributions=dict(space),
-            intermediate_values=dict(self.accuracies),
-            user_attrs={"trial_id": self.row["trial_id"]},
-        )
-
-
-def finished_trials(trials: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[FinishedTrial]:
-    """Rows of the `trials` and `epochs` tables, put together."""
-    accuracies: dict[str, dict[int, float]] = defaultdict(dict)
-    for epoch in epochs:
-        accuracies[epoch["trial_id"]][epoch["epoch"]] = epoch["val_accuracy"]
-    return [FinishedTrial(row, accuracies[row["trial_id"]]) for row in trials]
-
-
-def _outcome(status: str, val_accuracy: float | None) -> tuple[TrialState, float | None]:
-    """What Optuna is told of a status."""
-    if status == "ok":
-        return TrialState.COMPLETE, val_accuracy
-    if status == "diverged":
-        return TrialState.COMPLETE, WORST_SCORE
-    if status == "pruned":
-        return TrialState.PRUNED, None
-    return TrialState.FAIL, None
-
-
 class CellStudies:
-    """All cells of a run: hands out the next job and takes in results."""
+    """All cells of a run: hands out the next job and takes in results.
 
-    def __init__(self, plan: Plan, finished: Iterable[FinishedTrial] = (), method: SearchMethod | None = None) -> None:
-        by_cell: dict[str, list[FinishedTrial]] = defaultdict(list)
+    Args:
+        plan: the run. Where it is adaptive, cells are added as others finish.
+        finished: trials that the tables hold.
+        method: how cells are searched.
+        baselines: data set to the linear baseline's validation accuracy; adaptive plans may ask for it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        finished: Iterable[FinishedTrial] = (),
+        method: SearchMethod | None = None,
+        baselines: Mapping[str, float] | None = None,
+    ) -> None:
+        self._plan, self._method, self._baselines = plan, method or SearchMethod(), baselines or {}
+        self._restored: dict[str, list[FinishedTrial]] = defaultdict(list)
         for trial in finished:
-            by_cell[trial.row["cell"]].append(trial)
+            self._restored[trial.row["cell"]].append(trial)
         self._handed_out: dict[str, Job] = {}
-        self._cells = {
-            cell.name: CellStudy(plan, cell, method or SearchMethod(), by_cell[cell.name]) for cell in plan.cells
-        }
+        self._cells: dict[str, CellStudy] = {}
+        self.planned: dict[str, PlannedCell] = {}
+        self._add(plan.cells)
 
     @property
     def finished(self) -> bool:
         """Whether every cell is."""
         return all(cell.finished for cell in self._cells.values())
+
+    @property
+    def trial_count(self) -> int:
+        """Training runs of all cells that are planned by now."""
+        return sum(map(self._plan.runs_of, self.planned.values()))
 
     @property
     def running(self) -> int:
@@ -247,7 +238,21 @@ class CellStudies:
         job = self._handed_out[trial_id]
         return self._cells[job.cell].report(job, epoch, val_accuracy)
 
-    def tell(self, trial_id: str, status: str, val_accuracy: float | None) -> None:
-        """Take in a finished job."""
+    def tell(self, trial_id: str, row: Row) -> None:
+        """Take in the row of a finished job."""
         job = self._handed_out.pop(trial_id)
-        self._cells[job.cell].tell(job, status, val_accuracy)
+        self._cells[job.cell].tell(job, row)
+        if self._cells[job.cell].finished:
+            self._add(self._plan.next_cells(self._results()))
+
+    def _add(self, cells: Iterable[PlannedCell]) -> None:
+        """Take in cells that are new, and those that an adaptive plan wants once they are known to be finished."""
+        new = [cell for cell in cells if cell.name not in self.planned]
+        for cell in new:
+            self.planned[cell.name] = cell
+            self._cells[cell.name] = CellStudy(self._plan, cell, self._method, self._restored.pop(cell.name, ()))
+        if any(self._cells[cell.name].finished for cell in new):
+            self._add(self._plan.next_cells(self._results()))
+
+    def _results(self) -> list[CellResult]:
+        return [cell.result(self._baselines.get(cell.dataset, 0.0)) for cell in self._cells.values() if cell.finished]

@@ -29,7 +29,7 @@ class Display:
 
     def __init__(self, plan: Plan, console: Console | None = None) -> None:
         self._plan, self.console = plan, console or Console(highlight=False)
-        self._progress = {cell.name: CellProgress(plan, cell) for cell in plan.cells}
+        self._progress: dict[str, CellProgress] = {}
         self._started, self._last_line = time.monotonic(), time.monotonic()
         self._cost_here = self._seconds_here = 0.0
         self._studies: CellStudies | None = None
@@ -45,8 +45,8 @@ class Display:
         """Show progress while the block runs."""
         self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
         for trial in prepared.finished_trials:
-            self._progress[trial.row["cell"]].add(trial.row)
-        self.say(f"{self._done} of {self._plan.trial_count} trials are done, {slots()} at a time.")
+            self._progress_of(trial.row["cell"]).add(trial.row)
+        self.say(f"{self._done} of {self._trial_count} trials are done, {slots()} at a time.")
         if not self.console.is_terminal:
             yield
             return
@@ -60,7 +60,7 @@ class Display:
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Take a new row in; off a terminal say so now and then."""
-        progress = self._progress[row["cell"]]
+        progress = self._progress_of(row["cell"])
         progress.add(row)
         if row.get("train_seconds"):
             self._cost_here += progress.cell.cost
@@ -68,9 +68,17 @@ class Display:
         if row["status"] == "failed":
             self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
         quiet_for = time.monotonic() - self._last_line
-        if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._plan.trial_count):
+        if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._trial_count):
             self._last_line = time.monotonic()
             self.say(self._status_line())
+
+    def _progress_of(self, cell: str) -> "CellProgress":
+        assert self._studies is not None  # rows come while the display is live
+        return self._progress.setdefault(cell, CellProgress(self._plan, self._studies.planned[cell]))
+
+    @property
+    def _trial_count(self) -> int:
+        return self._studies.trial_count if self._studies else self._plan.trial_count
 
     @property
     def _done(self) -> int:
@@ -78,7 +86,7 @@ class Display:
 
     def _status_line(self) -> str:
         elapsed = _clock(time.monotonic() - self._started)
-        parts = [f"{self._done}/{self._plan.trial_count} trials", f"{elapsed} elapsed"]
+        parts = [f"{self._done}/{self._trial_count} trials", f"{elapsed} elapsed"]
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {_clock(left)} left")
@@ -92,31 +100,33 @@ class Display:
         """From what finished trials cost a second; None before the first. A running trial counts as half done."""
         if not self._cost_here or self._studies is None:
             return None
-        running = sum(self._progress[job.cell].cell.cost / 2 for job in self._studies.running_jobs)
+        running = sum(self._progress_of(job.cell).cell.cost / 2 for job in self._studies.running_jobs)
         work = (self._studies.remaining_cost + running) * self._seconds_here / self._cost_here
         return work / max(1, self._slots())
 
     def _render(self) -> RenderableType:
         bar = Table.grid(expand=True)  # a bare bar does not end its line
-        bar.add_row(ProgressBar(total=self._plan.trial_count, completed=self._done))
+        bar.add_row(ProgressBar(total=self._trial_count, completed=self._done))
         note = Text("best validation accuracy of each cell, trials finished/planned", style="dim")
         status = f"{self._status_line()} · {self._running} running"
         return Group(Text(status), bar, self._table(), note)
 
     def _table(self) -> Table:
         """The last compared name makes the columns, the others the rows."""
+        cells = list(self._studies.planned.values()) if self._studies else []
         *row_names, column_name = self._plan.cells[0].compared or {"cell": "all"}
         table = Table(box=None, pad_edge=False)
-        columns = dict.fromkeys(_value(cell, column_name) for cell in self._plan.cells)
+        columns = dict.fromkeys(_value(cell, column_name) for cell in cells)
         for heading in (" ".join(row_names), *columns):
             table.add_column(heading)
-        rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in self._plan.cells)
+        rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in cells)
         entries = {
-            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress[cell.name]
-            for cell in self._plan.cells
+            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress_of(cell.name)
+            for cell in cells
         }
         for row in rows:
-            table.add_row(" ".join(row), *(entries[row, column].text() for column in columns))
+            found = (entries.get((row, column)) for column in columns)
+            table.add_row(" ".join(row), *("" if entry is None else entry.text() for entry in found))
         return table
 
 
@@ -126,7 +136,7 @@ class CellProgress:
     def __init__(self, plan: Plan, cell: PlannedCell) -> None:
         self.cell = cell
         self.done = 0
-        self._all = plan.trials_of(cell) + plan.confirm_seeds
+        self._all = plan.runs_of(cell)
         self._best: float | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A copy of a run's Optuna studies for optuna-dashboard and `optuna.load_study`: written from the tables alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,15 +8,17 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.cells import FinishedTrial
 from study.config import SEARCH
-from study.plan import Plan
+from study.finished import DIRECTIONS, FinishedTrial
+from study.plan import PlannedCell
 from study.storage import Storage
 
 JOURNAL = "optuna.journal"
 
 
-def export_journal(storage: Storage, plan: Plan, finished: Iterable[FinishedTrial]) -> None:
+def export_journal(
+    storage: Storage, objectives: Sequence[str], cells: Iterable[PlannedCell], finished: Iterable[FinishedTrial]
+) -> None:
     """Write one study a cell, under the cell's name, with all its search trials and their intermediate values.
 
     To open one: `optuna.load_study(study_name="depth=110,recipe=isometric",
@@ -26,8 +28,10 @@ def export_journal(storage: Storage, plan: Plan, finished: Iterable[FinishedTria
     with TemporaryDirectory() as folder:
         file = Path(folder) / JOURNAL
         journal = JournalStorage(JournalFileBackend(str(file)))
-        for cell in plan.cells:
-            study = optuna.create_study(study_name=cell.name, storage=journal, direction="maximize")
-            mine = (trial for trial in searched if trial.row["cell"] == cell.name)
-            study.add_trials([trial.frozen(cell.search) for trial in sorted(mine, key=lambda trial: trial.number)])
+        for cell in cells:
+            directions = [DIRECTIONS[name] for name in objectives]
+            study = optuna.create_study(study_name=cell.name, storage=journal, directions=directions)
+            mine = [trial for trial in searched if trial.row["cell"] == cell.name]
+            mine.sort(key=lambda trial: trial.number)
+            study.add_trials([trial.frozen(cell.search, objectives) for trial in mine])
         storage.write(JOURNAL, file.read_bytes())

@@ -59,7 +59,7 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
         RuntimeError: the first trials all failed with one error, which it tells.
         KeyboardInterrupt: stopped before the end.
     """
-    ending = Ending(options.time_budget_seconds, prepared.plan.trial_count)
+    ending = Ending(options.time_budget_seconds, prepared.studies.trial_count)
     with ray_session(options.address):
         slots = Slots(options)
         slots.check_possible()

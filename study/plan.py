@@ -2,15 +2,17 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
-from search_spaces.sweep import Fields, Recipe, Scale, Sweep
+from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
 from study.config import TrialConfig, parse_config, refuse_unknown
 from study.datasets import find_dataset
+from study.finished import DIRECTIONS
 from study.sweeps import NamedSweep
 
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
@@ -46,6 +48,11 @@ class PlannedCell:
         return parse_config({**self.fixed, **searched, "seed": seed}, where=f"cell {self.name}")
 
 
+def no_further_cells(_results: Sequence[CellResult]) -> Sequence[PlannedCell]:
+    """A grid is complete from the start."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run to be done: the cells and how much of each."""
@@ -58,11 +65,18 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     trials_per_cell: int
     confirm_seeds: int
+    objectives: tuple[str, ...] = ("val_accuracy",)
+    next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
+    published: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trial_count(self) -> int:
-        """Training runs in all: search trials (where something is searched) and confirmations."""
-        return sum(self.trials_of(cell) + self.confirm_seeds for cell in self.cells)
+        """Training runs of the cells that are planned from the start."""
+        return sum(map(self.runs_of, self.cells))
+
+    def runs_of(self, cell: PlannedCell) -> int:
+        """Training runs of a cell: search trials (where something is searched) and confirmations."""
+        return self.trials_of(cell) + self.confirm_seeds
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -84,7 +98,8 @@ class Plan:
     def declaration(self) -> dict[str, Any]:
         """What makes two runs the same run; JSON values only. Trials, confirm seeds and workers are not part of it."""
         cells = {cell.name: _declare(cell) for cell in self.cells}
-        declared = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "cells": cells}
+        asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
+        declared = {**asked, "cells": cells}
         return dict(json.loads(json.dumps(declared)))
 
 
@@ -106,20 +121,25 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     """
     overrides = overrides or Overrides()
     scale = _choose_scale(named.sweep, scale_name)
+    for objective in named.sweep.objectives:
+        refuse_unknown("objective", objective, DIRECTIONS)
     _refuse_unknown_fields(overrides.fields, named.sweep, scale)
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
     forced = _one_length({name: parse_value(text) for name, text in overrides.fields.items() if name not in compare})
     points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
-    cells = tuple(_plan_cell(named.sweep, scale, point, forced) for point in points)
+    plan_cell = partial(_plan_cell, named.sweep, scale, forced)
     return Plan(
         run=overrides.run or f"{named.name}-{scale_name}",
         sweep=named.name,
         question=named.question,
         scale=scale_name,
         seed=overrides.seed,
-        cells=cells,
+        cells=tuple(plan_cell(point) for point in points),
         trials_per_cell=_first_given(overrides.trials_per_cell, scale.trials_per_cell, named.sweep.trials_per_cell),
         confirm_seeds=_first_given(scale.confirm_seeds, named.sweep.confirm_seeds),
+        objectives=named.sweep.objectives,
+        published=scale.published,
+        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, plan_cell),
     )
 
 
@@ -169,7 +189,22 @@ def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]
     return name, recipes[name]
 
 
-def _plan_cell(sweep: Sweep, scale: Scale, point: dict[str, Any], forced: Fields) -> PlannedCell:
+def _adaptive(
+    next_points: NextCells | None, compare: Mapping[str, Sequence[Any]], plan_cell: Callable[[Fields], PlannedCell]
+) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
+    """The sweep's rule for further points as one for further cells."""
+    if next_points is None:
+        return no_further_cells
+    recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
+
+    def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
+        points = ({**point, "recipe": recipes[point["recipe"]]} if recipes else point for point in next_points(results))
+        return [plan_cell(point) for point in points]
+
+    return next_cells
+
+
+def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> PlannedCell:
     """Fields by rank, low to high: fixed, scale, recipe, compared, --set; then the search takes its own out."""
     point = dict(point)
     recipe_name, recipe = point.pop("recipe", (None, lambda _fields: {}))

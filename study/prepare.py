@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from study.baseline import linear_baseline
-from study.cells import CellStudies, FinishedTrial, finished_trials
+from study.cells import CellStudies
 from study.datasets import ImageData, load_dataset
+from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
 from study.lock import run_lock
 from study.names import check_names
@@ -77,8 +78,11 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
     storage = Storage.at(options.storage).sub(plan.run)
     storage.check_writable()
     with run_lock(storage):
-        yield _prepare(plan, options, storage, data, say)
-        export_journal(storage, plan, read_finished(storage))
+        prepared = _prepare(plan, options, storage, data, say)
+        try:
+            yield prepared
+        finally:
+            export_journal(storage, plan.objectives, prepared.studies.planned.values(), read_finished(storage))
 
 
 def _prepare(
@@ -94,7 +98,7 @@ def _prepare(
     return PreparedRun(
         plan=plan,
         storage=storage,
-        studies=CellStudies(plan, finished, options.method),
+        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"])),
         data=data,
         provenance=provenance(),
         finished_trials=finished,
@@ -114,6 +118,10 @@ def check_run_name(name: str) -> None:
             f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit; "
             "where runs are kept is --storage"
         )
+
+
+def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: baseline["validation_accuracy"] for name, baseline in baselines.items()}
 
 
 def _baselines(data: dict[str, ImageData], known: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Recorder(DriverOnly, Callback):
             self._epochs.append(epoch_rows)
         row = self._trial_row(job) | {"attempts": 1 + trial.num_failures} | outcome
         self._trials.append([row])
-        self._studies.tell(job.trial_id, row["status"], row.get("val_accuracy"))
+        self._studies.tell(job.trial_id, row)
         for listener in self._listeners:
             listener.trial_finished(row)
 

@@ -40,6 +40,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "compared": {cell.name: cell.compared for cell in plan.cells},
         "declaration": plan.declaration(),
         **_counts(plan),
+        "published_test_error": dict(plan.published),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance(),
         "machine": machine(),

@@ -1,7 +1,7 @@
 """Optuna's samplers and pruners by name. A cell has one of each, so nothing is ever ranked across cells."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -16,6 +16,8 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+
+from study.finished import DIRECTIONS
 
 STARTUP_TRIALS = 4  # of a cell before a model or a median takes over from random draws; spaces have two or three fields
 POPULATION = 8  # of NSGA-II: a cell's trials are tens, Optuna's default of 50 would leave them all random
@@ -48,17 +50,19 @@ class SearchMethod:
     scheduler: str = "none"
     confirm_only: bool = False
 
-    def study(self, cell: str, begun: int) -> optuna.Study:
+    def study(self, cell: str, begun: int, objectives: Sequence[str]) -> optuna.Study:
         """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.
 
         Args:
             cell: the name that the sampler is seeded from.
             begun: trials that the tables hold. A sampler that draws is seeded anew with it, or it would draw the same
                 points again; a sequence keeps its seed and is moved on instead.
+            objectives: names in `study.finished.DIRECTIONS`.
         """
         seed = crc32(cell.encode()) + (0 if self.sampler in SEQUENCES else begun)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():  # multivariate, constant_liar and QMC have been stable for years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = SAMPLERS[self.sampler](seed)
-        return optuna.create_study(direction="maximize", sampler=sampler, pruner=PRUNERS[self.scheduler]())
+        directions = [DIRECTIONS[name] for name in objectives]
+        return optuna.create_study(directions=directions, sampler=sampler, pruner=PRUNERS[self.scheduler]())

@@ -7,7 +7,8 @@ import itertools
 import optuna
 import pytest
 
-from study.cells import WORST_SCORE, CellStudies, Job, finished_trials
+from study.cells import CellStudies, Job
+from study.finished import WORST_ACCURACY, finished_trials
 from study.plan import Overrides, Plan, make_plan
 from study.samplers import SAMPLERS, SearchMethod
 
@@ -20,7 +21,7 @@ def run_all(studies: CellStudies, score) -> list[Job]:
     while not studies.finished:
         job = studies.next_job()
         jobs.append(job)
-        studies.tell(job.trial_id, *score(job))
+        studies.tell(job.trial_id, row_of(job, *score(job)))
     return jobs
 
 
@@ -67,17 +68,17 @@ def test_confirmations_wait_for_the_search(tiny_plan: Plan) -> None:
     assert {job.phase for job in handed_out} == {"search"}
     assert studies.running == len(handed_out) == 4
     for job in handed_out:
-        studies.tell(job.trial_id, "ok", 0.5)
+        studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.5})
     assert studies.next_job().phase == "confirm"
 
 
 def test_a_diverged_trial_scores_worst_and_a_failed_one_tells_nothing(tiny_plan: Plan) -> None:
     studies = CellStudies(tiny_plan)
     first, second = studies.next_job(), studies.next_job()
-    studies.tell(first.trial_id, "diverged", None)
-    studies.tell(second.trial_id, "failed", None)
+    studies.tell(first.trial_id, {"status": "diverged", "val_accuracy": None})
+    studies.tell(second.trial_id, {"status": "failed", "val_accuracy": None})
     trials = [trial for cell in studies._cells.values() for trial in cell._study.trials]
-    assert {trial.state.name: trial.value for trial in trials} == {"COMPLETE": WORST_SCORE, "FAIL": None}
+    assert {trial.state.name: trial.value for trial in trials} == {"COMPLETE": WORST_ACCURACY, "FAIL": None}
 
 
 def test_a_cell_whose_search_only_failed_is_not_confirmed(tiny_plan: Plan) -> None:
@@ -128,7 +129,7 @@ def test_pruned_trials_are_told_with_all_their_values_and_restored_alike(tiny_pl
     job = studies.next_job()
     assert not studies.report(job.trial_id, 1, 0.3)
     studies.report(job.trial_id, 2, 0.2)
-    studies.tell(job.trial_id, "pruned", None)
+    studies.tell(job.trial_id, {"status": "pruned", "val_accuracy": None})
     epochs = [
         {"trial_id": job.trial_id, "epoch": epoch, "val_accuracy": value} for epoch, value in ((1, 0.3), (2, 0.2))
     ]
@@ -147,7 +148,7 @@ def test_the_pruner_stops_what_is_worse_than_its_own_cells_median(tiny_plan: Pla
         level = 0.1 if job.number == 7 else 0.5 if "isometric" in job.cell else 0.05
         if any(studies.report(job.trial_id, epoch, level) for epoch in (1, 2, 3)):
             stopped.append(job.trial_id)
-        studies.tell(job.trial_id, "pruned" if job.trial_id in stopped else "ok", level)
+        studies.tell(job.trial_id, {"status": "pruned" if job.trial_id in stopped else "ok", "val_accuracy": level})
     assert stopped == ["tiny-quick:depth=8,recipe=isometric:search:7"]
 
 
@@ -199,5 +200,5 @@ def test_slots_stay_busy_to_the_end(tiny_sweep) -> None:
             busy += cost[job.cell]
             continue
         now, trial_id = heapq.heappop(running)
-        studies.tell(trial_id, "ok", 0.5)
+        studies.tell(trial_id, {"status": "ok", "val_accuracy": 0.5})
     assert 2 * now - busy < max(cost.values())

@@ -29,7 +29,7 @@ def show(prepared: PreparedRun, *, terminal: bool) -> str:
     with display.live(prepared, lambda: 2):
         while not prepared.studies.finished:
             job = prepared.studies.next_job()
-            prepared.studies.tell(job.trial_id, "ok", 0.912)
+            prepared.studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.912})
             row = {
                 "trial_id": job.trial_id,
                 "cell": job.cell,
@@ -60,10 +60,8 @@ def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
     out = StringIO()
     display = Display(prepared.plan, Console(file=out, width=200))
     job = prepared.studies.next_job()
-    error = "Traceback\nValueError: why"
-    display.trial_finished(
-        {"trial_id": job.trial_id, "cell": job.cell, "phase": "search", "status": "failed", "error": error}
-    )
+    with display.live(prepared, lambda: 2):
+        display.trial_finished(row_of(job, status="failed", error="Traceback\nValueError: why"))
     assert f"{job.trial_id} failed: ValueError: why" in out.getvalue()
 
 
@@ -73,7 +71,7 @@ def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:
     with display.live(prepared, lambda: 2):
         while not prepared.studies.finished:
             job = prepared.studies.next_job()
-            prepared.studies.tell(job.trial_id, "ok", 0.5)
+            prepared.studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.5})
             display.trial_finished(row_of(job, train_seconds=3.0))
             left.append(display._seconds_left())
     assert left == sorted(left, reverse=True)

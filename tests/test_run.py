@@ -11,7 +11,7 @@ from study.run import build_parser, main
 from study.storage import Storage
 
 BAD_INPUT = [
-    (["deep_sweep"], "unknown sweep 'deep_sweep': known are depth_sweep"),
+    (["deep_sweep"], "unknown sweep 'deep_sweep': known are depth_frontier, depth_sweep"),
     (["nowhere.py"], "no such file"),
     (["depth_sweep", "--scale", "huge"], "unknown scale 'huge': known are quick, standard, paper"),
     (["depth_sweep", "--dataset", "mnist"], "dataset = 'mnist': no such data set; known are digits"),

@@ -17,7 +17,7 @@ def test_no_more_jobs_than_slots_and_an_end(tiny_plan: Plan) -> None:
     assert first["trial_id"] != second["trial_id"]
     while (config := searcher.suggest("ray-3")) != Searcher.FINISHED:
         for job in studies.running_jobs if config is None else []:
-            studies.tell(job.trial_id, "ok", 0.5)
+            studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.5})
     assert studies.finished
 
 

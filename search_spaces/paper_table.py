@@ -1,0 +1,82 @@
+"""Do plain nets match their residual twins under the paper's recipes, as published?
+
+Nothing is searched: every row is trained as it stands, on fresh seeds. Augmented and plain images are never mixed: each
+is a scale of its own. Published test errors stand beside ours: read off the paper's figure 5, and from He et al. 2016,
+table 6.
+"""
+
+from functools import partial
+
+from search_spaces.recipes import he_l2, orthonormal, orthonormal_modulated, residual
+from search_spaces.sweep import Fields, Recipe, Scale, Sweep
+
+PAPERS_RATE = 0.1  # He et al.'s, which the paper follows as far as can be read
+
+
+def residual_orthonormal(fields: Fields) -> Fields:
+    """The residual twin with the paper's first ingredient."""
+    return orthonormal(fields) | {"architecture": "residual"}
+
+
+def residual_orthonormal_modulated(fields: Fields) -> Fields:
+    """The residual twin with both: one factor a block, on the error of the block's output."""
+    return orthonormal_modulated(fields) | {"architecture": "residual"}
+
+
+ROWS: dict[str, Recipe] = {
+    "plain_l2": he_l2,
+    "plain_orthonormal": orthonormal,
+    "plain_orthonormal_modulated": orthonormal_modulated,
+    "residual_l2": residual,
+    "residual_orthonormal": residual_orthonormal,
+    "residual_orthonormal_modulated": residual_orthonormal_modulated,
+}
+
+
+def at_papers_rate(row: Recipe, fields: Fields) -> Fields:
+    """A row with He et al.'s learning rate, which on small data is too high for these depths."""
+    return row(fields) | {"learning_rate": PAPERS_RATE}
+
+
+PAPERS_ROWS = {name: partial(at_papers_rate, row) for name, row in ROWS.items()}
+
+PUBLISHED = {  # test errors on CIFAR-10 without augmentation, read off the paper's figure 5
+    "depth=44,recipe=plain_l2": 0.163,
+    "depth=44,recipe=plain_orthonormal_modulated": 0.129,
+    "depth=44,recipe=residual_l2": 0.1215,
+    "depth=110,recipe=residual_l2": 0.134,
+    "depth=110,recipe=residual_orthonormal": 0.0995,
+}
+PUBLISHED_AUGMENTED = {  # residual: He et al. 2016, table 6; plain: a reproduction of theirs
+    "depth=44,recipe=plain_l2": 0.114,
+    "depth=44,recipe=residual_l2": 0.0717,
+    "depth=110,recipe=residual_l2": 0.0643,
+}
+
+CIFAR: Fields = {"dataset": "cifar10", "batch_size": 128, "steps": 64_000}
+
+sweep = Sweep(
+    compare={"depth": (44, 110), "recipe": ROWS},
+    fixed={"momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+    scales={
+        "quick": Scale(
+            fixed={"dataset": "digits", "augmentation": "none", "batch_size": 32, "epochs": 8}, confirm_seeds=3
+        ),
+        "standard": Scale(
+            fixed={"dataset": "fashion_mnist", "augmentation": "none", "batch_size": 128, "steps": 440},
+            confirm_seeds=5,
+        ),
+        "paper": Scale(
+            compare={"recipe": PAPERS_ROWS},
+            fixed={**CIFAR, "augmentation": "none"},
+            confirm_seeds=5,
+            published=PUBLISHED,
+        ),
+        "paper_augmented": Scale(
+            compare={"recipe": PAPERS_ROWS},
+            fixed={**CIFAR, "augmentation": "standard"},
+            confirm_seeds=5,
+            published=PUBLISHED_AUGMENTED,
+        ),
+    },
+)

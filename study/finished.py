@@ -1,0 +1,65 @@
+"""Finished trials as the tables remember them, and what Optuna is told of each."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+WORST_ACCURACY = 0.0  # what a diverged trial is told as: accuracies are never below it
+
+DIRECTIONS = {
+    "val_accuracy": StudyDirection.MAXIMIZE,
+    "train_seconds": StudyDirection.MINIMIZE,
+    "parameters": StudyDirection.MINIMIZE,
+    "peak_memory_bytes": StudyDirection.MINIMIZE,
+}
+"""What can be an objective of a search: columns of `trials`, and which way is better."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A row of `trials`, and the validation accuracy after each epoch."""
+
+    row: Row
+    accuracies: Mapping[int, float]
+
+    @property
+    def number(self) -> int:
+        """Which of its cell and phase."""
+        return int(self.row["trial_id"].rpartition(":")[2])
+
+    def frozen(self, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> FrozenTrial:
+        """As Optuna knows it."""
+        state, values = outcome(self.row, objectives)
+        return create_trial(
+            state=state,
+            values=values,
+            params={name: self.row[name] for name in space},
+            distributions=dict(space),
+            intermediate_values=dict(self.accuracies),
+            user_attrs={"trial_id": self.row["trial_id"]},
+        )
+
+
+def finished_trials(trials: Iterable[Row], epochs: Iterable[Row]) -> list[FinishedTrial]:
+    """Rows of the `trials` and `epochs` tables, put together."""
+    accuracies: dict[str, dict[int, float]] = defaultdict(dict)
+    for epoch in epochs:
+        accuracies[epoch["trial_id"]][epoch["epoch"]] = epoch["val_accuracy"]
+    return [FinishedTrial(row, accuracies[row["trial_id"]]) for row in trials]
+
+
+def outcome(row: Row, objectives: Sequence[str]) -> tuple[TrialState, list[float] | None]:
+    """What Optuna is told: a diverged trial has the worst accuracy, one that failed has no values."""
+    if row["status"] == "pruned":
+        return TrialState.PRUNED, None
+    if row["status"] not in {"ok", "diverged"}:
+        return TrialState.FAIL, None
+    accuracy = row["val_accuracy"] if row["status"] == "ok" else WORST_ACCURACY
+    return TrialState.COMPLETE, [accuracy if name == "val_accuracy" else row[name] for name in objectives]
