@@ -18,6 +18,7 @@ from study.scores import (
     CONTEXT,
     METRICS,
     STATUSES,
+    VERDICT_FROM,
     Estimate,
     cell_name,
     confirmed_rows,
@@ -31,6 +32,7 @@ from study.scores import (
 
 DEPTH_AND_RECIPE = {"depth", "recipe"}
 LISTED_CELLS = 6  # More cells than this in one sentence are counted, not named.
+WITHOUT_VERDICT = ("level with", "above", "below")  # Which mean is higher, and no more.
 NO_WIDTH = 1e-9  # An interval narrower than this is rounding: every seed gave the same number.
 
 
@@ -128,7 +130,8 @@ def answer(
     For depth x recipe it speaks of the deepest confirmed depth: the plain recipe with the highest mean, beside the next
     plain one, the best residual one and `linear_baseline` (of the sweep's one data set). For other axes: the cell with
     the highest mean, beside the next one. Then come cells with seeds at chance, and cells not confirmed yet. "Better"
-    and "worse" need a 95 % interval of the paired difference that leaves out 0. The leader is picked by the seeds that
+    and "worse" need five pairs and a 95 % interval of the paired difference that leaves out 0; below five pairs it is
+    only said which mean is higher. The leader is picked by the seeds that
     it is then judged by, so its own mean errs a little upwards.
     """
     axes = list(by) or ["cell"]
@@ -189,10 +192,12 @@ class _Teller:
     def _comparisons(self, leader: "pd.Series[Any]", rivals: pd.DataFrame) -> str:
         parts = [self._against(leader, rival) for _, rival in rivals.iterrows()]
         if self.baseline is not None:
-            verdict = _verdict(leader["low"] - self.baseline, leader["high"] - self.baseline)
-            parts.append(f"{verdict} the linear baseline ({self.baseline:.3f})")
+            mean, low, high = (leader[name] - self.baseline for name in ("mean", "low", "high"))
+            parts.append(f"{_verdict(mean, low, high, leader['seeds'])} the linear baseline ({self.baseline:.3f})")
+        few = any(part.startswith(WITHOUT_VERDICT) for part in parts)
         *first, last = parts or [""]
-        return f"it is {', '.join(first)}{' and ' if first else ''}{last}" if last else ""
+        remark = ", with too few seeds for a verdict" if few else ""
+        return f"it is {', '.join(first)}{' and ' if first else ''}{last}{remark}" if last else ""
 
     def _against(self, leader: "pd.Series[Any]", rival: "pd.Series[Any]") -> str:
         mean, low, high, n = mean_difference(self._seeds(leader), self._seeds(rival), self.generator)
@@ -200,7 +205,7 @@ class _Teller:
             return f"without equal seeds to compare with {cell_name(rival, self.named)}"
         difference = _interval(mean, low, high, sign="+")
         pairs = _count(n, "paired seed")
-        return f"{_verdict(low, high)} {cell_name(rival, self.named)} (difference {difference} over {pairs})"
+        return f"{_verdict(mean, low, high, n)} {cell_name(rival, self.named)} (difference {difference} over {pairs})"
 
     def _seeds(self, cell: "pd.Series[Any]") -> "pd.Series[float]":
         chosen = matches(self.scores, {name: cell[name] for name in self.axes})
@@ -234,8 +239,10 @@ def _search_so_far(trials: pd.DataFrame) -> str:
     return f": {_count(int(search['trials'].sum()), 'search trial')} finished{found}"
 
 
-def _verdict(low: float, high: float) -> str:
+def _verdict(mean: float, low: float, high: float, n: int) -> str:
     """Words between two numbers whose difference lies in [low, high]; equal ends carry no spread to judge by."""
+    if n < VERDICT_FROM:
+        return WITHOUT_VERDICT[0 if abs(mean) < NO_WIDTH else 1 if mean > 0 else 2]
     if not (low > 0 or high < 0):
         return "not distinguishable from"
     if high - low < NO_WIDTH:

@@ -116,7 +116,7 @@ def _verdict(row: dict[Any, Any]) -> str:
     if row["pairs"] == 0:
         return "no equal seeds"
     if row["pairs"] < VERDICT_FROM:
-        return f"too few seeds for a verdict (under {VERDICT_FROM})"
+        return f"none: under {VERDICT_FROM} pairs"
     if math.isnan(row["p_value"]):
         return "equal in every seed" if row["difference"] == 0 else "the same difference in every seed"
     clear = row["low"] > 0 and row["holm"] < LEVEL

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from study.config import CONFIRM, SEARCH
-from study.records import locate_run, read_arrow, read_json
+from study.records import SCHEMAS, locate_run, read_arrow, read_json
 from study.storage import RUN_FILE, Storage
 
 DEFAULT_SAMPLER = "tpe"  # What a cell's study draws with when its declaration names nothing else.
@@ -88,8 +88,8 @@ class OpenedRun:
 
     @property
     def sampler(self) -> str:
-        """What proposed the search trials."""
-        return str(self.facts.get("declaration", {}).get("sampler", DEFAULT_SAMPLER))
+        """What proposed the search trials: `sampler` of run.json."""
+        return str(self.facts.get("sampler", DEFAULT_SAMPLER))
 
     @property
     def planned(self) -> int:
@@ -120,18 +120,18 @@ class OpenedRun:
         return bool(((phases[CONFIRM] >= confirms) | hopeless).all())
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """The named columns of `epochs`, and trial_id, of these trials."""
+        """Of these trials: trial_id and those of the named columns that the table `epochs` has."""
         return self._rows("epochs", trial_ids, columns)
 
     def layers(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """The named columns of `layers`, and trial_id, of these trials."""
+        """Of these trials: trial_id and those of the named columns that the table `layers` has."""
         return self._rows("layers", trial_ids, columns)
 
     def _rows(self, table: str, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         wanted = pa.array(list(trial_ids), pa.string())
-        rows: pd.DataFrame = read_arrow(
-            self.storage, table, columns=("trial_id", *columns), trial_ids=wanted
-        ).to_pandas(strings_to_categorical=True)
+        known = [name for name in ("trial_id", *columns) if name in SCHEMAS[table].names]
+        arrow = read_arrow(self.storage, table, columns=known, trial_ids=wanted)
+        rows: pd.DataFrame = arrow.to_pandas(strings_to_categorical=True)
         return rows
 
 

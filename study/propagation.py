@@ -18,7 +18,9 @@ LAYER_COLUMNS = (
     "singular_value_min",
     "singular_value_max",
     "singular_value_mean",
+    "mean_cosine",
 )
+MEANS = LAYER_COLUMNS[4:]
 
 
 def layer_profiles(layers: pd.DataFrame, trials: pd.DataFrame, *, by: Sequence[str]) -> pd.DataFrame:
@@ -26,10 +28,11 @@ def layer_profiles(layers: pd.DataFrame, trials: pd.DataFrame, *, by: Sequence[s
 
     Columns: the `by` names, epoch, layer; log10_error_ratio, log10 of the error's magnitude over that of the same
     trial's topmost layer (0 there; its slope is how fast the error grows on its way down); log10_factor, of
-    modulation_factor; gram_defect, singular_value_min, _max and _mean, plain means; trials.
+    modulation_factor; gram_defect, singular_value_min, _max and _mean and mean_cosine, plain means, where the
+    table has them; trials.
 
     Args:
-        layers: rows of `layers` with LAYER_COLUMNS and trial_id.
+        layers: rows of `layers` with trial_id and LAYER_COLUMNS (of which mean_cosine may lack).
         trials: the trials to take, with trial_id and the `by` names.
         by: column names of `trials`.
     """
@@ -39,7 +42,7 @@ def layer_profiles(layers: pd.DataFrame, trials: pd.DataFrame, *, by: Sequence[s
     rows = rows.assign(log10_error_ratio=rows["log10_error"] - _top(rows))
     rows = _with_groups(rows, trials, axes)
     keys = [*axes, "epoch", "layer"]
-    means = ["log10_error_ratio", "log10_factor", *(name for name in LAYER_COLUMNS[4:])]
+    means = ["log10_error_ratio", "log10_factor", *(name for name in MEANS if name in rows)]
     finite = rows[means].where(np.isfinite(rows[means].astype(np.float64)))
     groups = rows[keys].join(finite).groupby(keys, dropna=False, observed=True)
     return groups[means].mean().assign(trials=groups.size()).reset_index()

@@ -1,6 +1,6 @@
-"""What a run says when it is over: the table of confirmed cells, the answer in one sentence, how to open the result."""
+"""A run in a terminal: table, small plot, answer, limits, what to distrust. `print_summary` also ends every run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,9 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from study.analysis import answer, depth_curve
+from study.comparison import paired_comparisons
+from study.distrust import warnings_of
 from study.figures import depth_curve_figure, save_figure
-from study.records import read_arrow, read_json
-from study.storage import RUN_FILE, Storage
+from study.opened_run import OpenedRun, Part
+from study.scores import cell_name
+from study.storage import Storage
+from study.trainability import trainability_limits
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
@@ -26,30 +30,51 @@ trials = pd.read_parquet("{root}/trials")
 confirmed = trials[trials.phase == "confirm"]
 print(confirmed.groupby({axes})[["val_accuracy", "test_accuracy"]].agg(["mean", "std", "count"]))"""
 
+BAR_CELLS, MOST_BARS = 30, 40
+FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline
+LIMITS = {
+    "logistic": "half of the seeds train at depth {limit:.0f}{ends}",
+    "bracket": "stops training between depths {low} and {high}",
+    "beyond": "trains at every depth, up to {low}",
+    "below": "trains at no depth, not even {high}",
+    "rising": "trains more often when deeper",
+}
+
 
 def print_summary(storage: Storage, console: Console) -> None:
-    """Print table, answer and pandas lines of a run; draw its figure beside the tables."""
-    run, trials = read_json(storage, RUN_FILE), read_arrow(storage, "trials").to_pandas()
-    axes = list(next(iter(run["compared"].values()), {}))
-    for dataset, part, part_axes in _by_dataset(trials, axes):
-        baseline = run["linear_baseline"][dataset]
-        curve = depth_curve(part, by=part_axes)
-        title = f"{run['run']} on {dataset}"
-        console.print(HEADING.format(title=title), markup=False)
-        console.print(_table(curve, part_axes))
-        console.print(NOTE.format(**baseline), markup=False)
-        console.print(answer(part, baseline, by=part_axes) + "\n", markup=False)
-        figure = depth_curve_figure(curve, baseline, title)
-        name = FIGURE if part_axes == axes else f"{FIGURE}-{dataset}"
+    """Print what `print_text` does, draw the depth curve of each data set beside the tables, and say where it is."""
+    run = OpenedRun.at(storage)
+    print_text(run, console)
+    parts = list(run.parts)
+    for part in parts:
+        figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.linear_baseline, _title(run, part))
+        name = FIGURE if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}"
         _store_figure(figure, storage, f"{name}.png")
     console.print(f"Figure: {storage.root}/{FIGURE}*.png. The numbers, in pandas:\n", markup=False)
-    console.print(PANDAS.format(root=storage.root, axes=axes or ["cell"]), markup=False, soft_wrap=True)
+    axes = run.axes or ["cell"]
+    console.print(PANDAS.format(root=storage.root, axes=axes), markup=False, soft_wrap=True)
 
 
-def _by_dataset(trials: pd.DataFrame, axes: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
-    """Each data set by itself: accuracies on different sets are never put in one table."""
-    for dataset, part in trials.groupby("dataset", sort=False):
-        yield str(dataset), part, [name for name in axes if name != "dataset"]
+def print_text(run: OpenedRun, console: Console) -> None:
+    """Print a run, finished or still going, one data set after the other."""
+    for part in run.parts:
+        curve = depth_curve(part.trials, by=part.axes)
+        console.print(HEADING.format(title=_title(run, part)), markup=False)
+        if len(curve):
+            console.print(_table(curve, part.axes))
+            console.print()
+            console.print(_plot(curve, part))
+        if part.linear_baseline is not None:
+            console.print(NOTE.format(**part.linear_baseline), markup=False)
+        console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
+        for line in [*_limits(part), *_verdicts(part), *_distrust(run, part)]:
+            console.print(line, markup=False)
+    if run.trials.empty:
+        console.print(f"{run.name}: nothing is finished yet.", markup=False)
+
+
+def _title(run: OpenedRun, part: Part) -> str:
+    return f"{run.name} on {part.dataset}"
 
 
 def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
@@ -72,6 +97,57 @@ def _cell(cell: Any) -> str:
     diverged = f"\n{cell['diverged']} of {cell['seeds']} seeds diverged" if cell["diverged"] else ""
     slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
     return f"{cell['mean']:.3f}{interval}{diverged}{slope}"
+
+
+def _plot(curve: pd.DataFrame, part: Part) -> Table:
+    """A bar from 0 to 1 for each cell, depths of one line together, with a mark at the linear baseline."""
+    names = [*part.lines, *(["depth"] if "depth" in part.axes else [])] or ["cell"]
+    baseline = (part.linear_baseline or {}).get("validation_accuracy")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    shown = curve.sort_values(names).head(MOST_BARS)
+    for _, cell in shown.iterrows():
+        table.add_row(cell_name(cell, names), _bar(cell["mean"], baseline), f"{cell['mean']:.3f}")
+    if len(curve) > MOST_BARS:
+        table.add_row(f"and {len(curve) - MOST_BARS} more cells", "", "")
+    return table
+
+
+def _bar(mean: float, baseline: float | None) -> str:
+    filled = round(mean * BAR_CELLS)
+    bar = list(FILLED * filled + EMPTY * (BAR_CELLS - filled))
+    if baseline is not None:
+        bar[min(int(baseline * BAR_CELLS), BAR_CELLS - 1)] = MARK
+    return "".join(bar)
+
+
+def _limits(part: Part) -> Iterator[str]:
+    """How deep each line trains, where there are depths to tell."""
+    if "depth" not in part.axes or part.trials["depth"].nunique() < 2:
+        return
+    limits = trainability_limits(part.trials, by=part.lines)
+    for _, limit in limits.iterrows():
+        low, high = ("an unknown depth" if pd.isna(limit[name]) else f"{limit[name]:.0f}" for name in ("low", "high"))
+        words = LIMITS[limit["method"]].format(limit=limit["limit"], low=low, high=high, ends=f" [{low}, {high}]")
+        yield f"{cell_name(limit, part.lines) or 'The net'} {words}."
+
+
+def _verdicts(part: Part) -> Iterator[str]:
+    """What the paired comparisons allow to be said, corrected over all of them."""
+    if "recipe" not in part.axes:
+        return
+    within = [name for name in part.axes if name != "recipe"]
+    pairs = paired_comparisons(part.trials, within=within)
+    clear = pairs[pairs["verdict"].str.endswith("is better")]
+    if len(pairs):
+        yield f"\n{len(clear)} of {len(pairs)} paired comparisons of recipes end in a verdict (corrected by Holm)."
+
+
+def _distrust(run: OpenedRun, part: Part) -> Iterator[str]:
+    sentences = warnings_of(run, part)
+    if sentences:
+        yield "\nWhat to distrust:"
+        yield from (f"- {sentence}" for sentence in sentences)
+        yield ""
 
 
 def _store_figure(figure: Any, storage: Storage, name: str) -> None:

@@ -212,7 +212,7 @@ def loss_bands(trials: pd.DataFrame, *, by: Sequence[str] = ("recipe",), metric:
         columns = {"model": best.model, "depth": depths, "error": error, "low": low, "high": high}
         bands.append(pd.DataFrame(columns).assign(**names))
     columns_of_all = [*axes, "model", "depth", "error", "low", "high"]
-    return pd.concat(bands)[columns_of_all] if bands else pd.DataFrame(columns=columns_of_all)
+    return pd.concat(bands, ignore_index=True)[columns_of_all] if bands else pd.DataFrame(columns=columns_of_all)
 
 
 def _exponent(fit: LossFit) -> dict[str, float]:

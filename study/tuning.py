@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.config import TrialConfig
 from study.scores import select
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -45,14 +46,14 @@ def box_edges(trials: pd.DataFrame, spaces: Spaces) -> pd.DataFrame:
     """Cells whose best search trial lies on the edge of a searched range: one row a cell and field.
 
     Columns: cell, field, value, low, high (the box), side (`low` or `high`), next_low, next_high, trials. The range to
-    try next is as wide as the box and centred, on its scale, on the edge; a regulariser strength of 0 has no logarithm
-    and never arises on a log scale.
+    try next is as wide as the box and centred, on its scale, on the edge, as far as the field's own range goes; where
+    the box ends with that range, nothing lies beyond and the cell is not named.
     """
     rows = _finished(trials, ["cell", *dict.fromkeys(field for space in spaces.values() for field in space)])
     found = []
     for best in _best(rows, ["cell"]).to_dict("records"):
         for field, box in spaces.get(best["cell"], {}).items():
-            edge = _edge(best[field], box) if "low" in box else None
+            edge = _edge(field, best[field], box) if "low" in box else None
             if edge is not None:
                 kept = {"cell": best["cell"], "field": field, "value": best[field], "trials": best["trials"]}
                 found.append(kept | {"low": box["low"], "high": box["high"]} | edge)
@@ -60,7 +61,7 @@ def box_edges(trials: pd.DataFrame, spaces: Spaces) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
-def _edge(value: float, box: Mapping[str, Any]) -> dict[str, Any] | None:
+def _edge(field: str, value: float, box: Mapping[str, Any]) -> dict[str, Any] | None:
     """The side on which a value lies and the next range, or None inside."""
     inward, outward = (math.log, math.exp) if box.get("log") else (float, float)
     low, high, place = inward(box["low"]), inward(box["high"]), inward(value)
@@ -70,8 +71,27 @@ def _edge(value: float, box: Mapping[str, Any]) -> dict[str, Any] | None:
     if EDGE_SHARE < share < 1 - EDGE_SHARE:
         return None
     side, edge = ("low", low) if share <= EDGE_SHARE else ("high", high)
+    least, most = _allowed(field)
+    if (box["low"] <= least) if side == "low" else (box["high"] >= most):
+        return None
     half = (high - low) / 2
-    return {"side": side, "next_low": outward(edge - half), "next_high": outward(edge + half)}
+    return {
+        "side": side,
+        "next_low": max(outward(edge - half), least),
+        "next_high": min(outward(edge + half), most),
+    }
+
+
+def _allowed(field: str) -> tuple[float, float]:
+    """The ends of a field's range as `study.config` has it; infinite where it has none."""
+    info = TrialConfig.model_fields.get(field)
+    limits = {
+        name: getattr(limit, name)
+        for limit in (info.metadata if info else ())
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(limit, name)
+    }
+    return limits.get("ge", limits.get("gt", -math.inf)), limits.get("le", limits.get("lt", math.inf))
 
 
 def best_settings(trials: pd.DataFrame, *, by: Sequence[str], knob: str) -> pd.DataFrame:

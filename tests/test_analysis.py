@@ -191,8 +191,8 @@ def test_baseline_is_of_the_metrics_split() -> None:
 def test_answer_to_a_depth_sweep_is_built_from_its_numbers(trials: pd.DataFrame) -> None:
     assert answer(trials, BASELINE) == (
         "Of 3 plain recipes at depth 110, isometric has the highest mean: validation accuracy 0.960 [0.935, 0.985] "
-        "over 3 seeds (activation slope 0.5); it is not distinguishable from residual (difference +0.003 "
-        "[-0.011, +0.018] over 3 paired seeds) and better than the linear baseline (0.850); at chance or diverged: "
+        "over 3 seeds (activation slope 0.5); it is above residual (difference +0.003 [-0.011, +0.018] over 3 "
+        "paired seeds) and above the linear baseline (0.850), with too few seeds for a verdict; at chance or diverged: "
         "he_l2 in 3 of 3 seeds (1 diverged or failed), orthonormal in 3 of 3 seeds (3 diverged or failed)."
     )
 
@@ -200,28 +200,28 @@ def test_answer_to_a_depth_sweep_is_built_from_its_numbers(trials: pd.DataFrame)
 @pytest.mark.parametrize(
     ("rival", "verdict"),
     [
-        ([0.80, 0.82, 0.83], "better than residual"),
-        ([0.975, 0.985, 0.99], "worse than residual"),
-        ([0.94, 0.96, 0.97], "not distinguishable from residual"),
-        ([0.85, 0.86, 0.87], "higher, by the same amount in every seed, than residual"),
+        ([0.80, 0.82, 0.83, 0.81, 0.80], "better than residual"),
+        ([0.975, 0.985, 0.99, 0.985, 0.975], "worse than residual"),
+        ([0.94, 0.96, 0.97, 0.96, 0.95], "not distinguishable from residual"),
+        ([0.85, 0.86, 0.87, 0.86, 0.85], "higher, by the same amount in every seed, than residual"),
     ],
 )
 def test_verdicts_follow_the_interval_of_the_paired_difference(rival: list[float | None], verdict: str) -> None:
-    rows = table(confirm(44, "isometric", [0.95, 0.96, 0.97]), confirm(44, "residual", rival))
+    rows = table(confirm(44, "isometric", [0.95, 0.96, 0.97, 0.96, 0.95]), confirm(44, "residual", rival))
     assert f"it is {verdict} (difference " in answer(rows)
 
 
 def test_one_seed_allows_no_verdict() -> None:
     text = answer(table(confirm(44, "isometric", [0.95]), confirm(44, "residual", [0.2])), BASELINE)
     assert "validation accuracy 0.950 over 1 seed" in text
-    assert "not distinguishable from residual (difference +0.750 over 1 paired seed)" in text
-    assert "not distinguishable from the linear baseline" in text
+    assert "above residual (difference +0.750 over 1 paired seed)" in text
+    assert "above the linear baseline (0.850), with too few seeds for a verdict" in text
     assert "better" not in text
 
 
 def test_the_next_plain_recipe_stands_beside_the_leader() -> None:
     rows = table(confirm(44, "a", [0.9, 0.91, 0.95]), confirm(44, "b", [0.9, 0.92, 0.93]))
-    assert "it is not distinguishable from b (difference" in answer(rows)
+    assert "it is above b (difference" in answer(rows)
 
 
 def test_recipes_without_equal_seeds_are_not_compared() -> None:
@@ -241,7 +241,7 @@ def test_any_part_of_a_depth_sweep_has_an_answer(trials: pd.DataFrame) -> None:
     one = answer(trials[(trials["depth"] == 8) & (trials["recipe"] == "he_l2")], BASELINE)
     assert one == (
         "The only plain recipe at depth 8, he_l2, has validation accuracy 0.950 [0.925, 0.975] over 3 seeds "
-        "(activation slope 0); it is better than the linear baseline (0.850)."
+        "(activation slope 0); it is above the linear baseline (0.850), with too few seeds for a verdict."
     )
     no_plain = answer(trials[trials["recipe"] == "residual"])
     assert no_plain.startswith("No plain recipe is confirmed at depth 110; residual has validation accuracy 0.957")
@@ -261,7 +261,7 @@ def test_other_axes_get_the_general_sentence(trials: pd.DataFrame) -> None:
     text = answer(trials, by=("dataset", "depth", "recipe"))
     assert text.startswith(
         "Of 6 cells, dataset=digits depth=110 isometric has the highest mean: validation accuracy 0.960 [0.935, 0.985] "
-        "over 3 seeds (activation slope 0.5); it is not distinguishable from dataset=digits depth=8 residual ("
+        "over 3 seeds (activation slope 0.5); it is above dataset=digits depth=8 residual ("
     )
     assert answer(trials, by=("regularizer",)).startswith("The only cell, regularizer=l2, has validation accuracy")
     assert answer(trials, by=()).startswith("Of 6 cells, cell=isometric-110 has the highest mean")

@@ -40,7 +40,7 @@ def test_a_comparison_is_scipys_paired_t_test_with_the_better_side_first() -> No
 def test_a_verdict_needs_five_pairs() -> None:
     row = paired_comparisons(table(worse=B[:4], better=A[:4])).iloc[0]
     assert row["low"] > 0
-    assert row["verdict"] == "too few seeds for a verdict (under 5)"
+    assert row["verdict"] == "none: under 5 pairs"
 
 
 def test_a_verdict_needs_to_survive_the_correction() -> None:

@@ -1,0 +1,77 @@
+"""What to distrust in a run: few seeds, edges of boxes, pruned or failed trials, mixed commits. Tables to words."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from study.analysis import depth_curve
+from study.opened_run import OpenedRun, Part
+from study.scores import FAILURES, VERDICT_FROM
+from study.tuning import box_edges
+
+FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.
+NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly a linear model.
+
+
+def warnings_of(run: OpenedRun, part: Part) -> list[str]:
+    """One sentence each, the gravest first; empty when there is nothing to say."""
+    curve = depth_curve(part.trials, by=part.axes)
+    finders = (_missing(run), _seeds(curve), _failures(part.trials), _search(run, part), _baseline(part, curve))
+    return [*(sentence for finder in finders for sentence in finder), *_provenance(part.trials)]
+
+
+def _missing(run: OpenedRun) -> Iterator[str]:
+    done, planned = run.progress
+    if not run.finished:
+        yield f"The run is not finished: {done} of {planned} trials. Every number here may still move."
+
+
+def _seeds(curve: pd.DataFrame) -> Iterator[str]:
+    if len(curve) and curve["seeds"].min() < VERDICT_FROM:
+        few = int(curve["seeds"].min())
+        yield (
+            f"{few} confirmed seed{'' if few == 1 else 's'} in some cells: fewer than {VERDICT_FROM} allow no verdict "
+            "between recipes, and their intervals lean on the normal distribution."
+        )
+
+
+def _failures(trials: pd.DataFrame) -> Iterator[str]:
+    counts = trials["status"].value_counts()
+    broken = {status: int(counts[status]) for status in (*FAILURES, "pruned") if counts.get(status, 0)}
+    if broken:
+        listed = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in broken.items())
+        yield f"Of {len(trials)} trials: {listed}. Confirmed ones among them count as chance; pruned ones not at all."
+
+
+def _search(run: OpenedRun, part: Part) -> Iterator[str]:
+    searched = part.trials[part.trials["phase"] == "search"].groupby("cell").size()
+    if len(searched) and searched.min() < FEW_TRIALS:
+        yield (
+            f"{searched.min()} search trials in some cells, of which the first is the recipe's own point: another "
+            "search could find other settings. The intervals are over seeds and do not include that."
+        )
+    edges = box_edges(part.trials, run.spaces)
+    if len(edges):
+        fields = ", ".join(f"{field} ({count})" for field, count in edges["field"].value_counts().items())
+        yield f"The best point lies on the edge of its box in {edges['cell'].nunique()} cells: {fields}. See below."
+
+
+def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:
+    accuracy = (part.linear_baseline or {}).get("validation_accuracy")
+    if accuracy is not None and len(curve) and curve["mean"].max() < accuracy:
+        yield f"No cell beats logistic regression on the pixels ({accuracy:.3f})."
+    slopes = curve["activation_slope"].dropna().astype(np.float64) if len(curve) else curve
+    if len(slopes) and slopes.max() >= NEARLY_LINEAR:
+        yield f"Activation slopes up to {slopes.max():g}: near 1, a deep net is nearly a linear model."
+
+
+def _provenance(trials: pd.DataFrame) -> Iterator[str]:
+    commits = trials["commit"].dropna().unique()
+    if len(commits) > 1:
+        yield f"The trials come from {len(commits)} different commits."
+    if any(str(commit).endswith("-dirty") for commit in commits):
+        yield "Some trials ran with files that no commit holds (-dirty)."
+    hosts, devices = trials["host"].dropna().nunique(), trials["device"].dropna().nunique()
+    if hosts > 1 or devices > 1:
+        yield f"{hosts} hosts and {devices} kinds of device: seconds are compared only within a device."

@@ -1,0 +1,137 @@
+"""`python -m study.report RUN`: a run as a page, as text, as figures, or for other tools. Never Ray or torch."""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from study.analysis import depth_curve
+from study.config import CONFIRM
+from study.export import EXPORTS, export_run
+from study.figures import FORMATS, depth_curve_figure, save_figure
+from study.layer_figures import error_figure, singular_value_figure
+from study.opened_run import OpenedRun, Part, open_run
+from study.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
+from study.report_page import render_page
+from study.run_list import COLUMNS, list_runs
+from study.storage import RESULTS, Storage
+from study.summary import print_text
+
+REPORT = "report.html"
+BAD_INPUT = 2
+
+DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one file that needs no network."
+EPILOG = """\
+examples:
+  python -m study.report                                    list the runs
+  python -m study.report depth_sweep-quick --open           write the page and open it in the browser
+  python -m study.report depth_sweep-quick --text           the same answer in the terminal
+  python -m study.report mine --compare depth_sweep-quick   the page, with a section beside the other run
+  python -m study.report mine --figures figures/            PNG and SVG for a paper
+  python -m study.report mine --export csv                  the tables for other tools
+
+RUN is a name under results/ or results/reference/, a path, or a URI."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with bad input answered by one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line and exit code 2."""
+        self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's options; `python -m study.report --help` shows them."""
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="python -m study.report", description=DESCRIPTION, epilog=EPILOG, formatter_class=shape)
+    add = parser.add_argument
+    add("run", nargs="?", metavar="RUN", help="a run; without one, the runs are listed")
+    add("--open", action="store_true", help="open the page in a browser")
+    add("--compare", metavar="RUN2", help="add a section that sets the run beside this one")
+    add("--text", action="store_true", help="print the answer here instead of writing the page")
+    add("--figures", type=Path, metavar="DIR", help="write PNG and SVG figures instead of the page")
+    add("--export", choices=EXPORTS, help="write RUN/export/ in another tool's format instead of the page")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        if options.run is None:
+            _print_runs(Console())
+        else:
+            _report(options, Console())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
+    """Write the page of a run beside its tables; returns its full name."""
+    storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
+    return f"{storage.root}/{REPORT}"
+
+
+def _report(options: argparse.Namespace, console: Console) -> None:
+    """Do what the options ask of one run; the page where they ask for nothing else, or for it."""
+    run = open_run(options.run)
+    if options.text:
+        print_text(run, console)
+    if options.figures is not None:
+        for path in write_figures(run, options.figures):
+            print(path)
+    if options.export is not None:
+        print(export_run(run, options.export))
+    elsewhere = options.text or options.figures is not None or options.export is not None
+    if options.open or options.compare or not elsewhere:
+        page = write_report(run.storage, open_run(options.compare) if options.compare else None)
+        print(page)
+        if options.open:
+            webbrowser.open(Path(page).as_uri())
+
+
+def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
+    """Every figure as PNG and SVG; returns their paths."""
+    figures = ((name, figure) for part in run.parts for name, figure in _figures(run, part))
+    return [save_figure(figure, folder / f"{name}{suffix}") for name, figure in figures for suffix in FORMATS]
+
+
+def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
+    title = f"{run.name} on {part.dataset}"
+    curve = depth_curve(part.trials, by=part.axes)
+    yield f"depth_curve-{part.dataset}", depth_curve_figure(curve, part.linear_baseline, title)
+    confirmed = part.trials[part.trials["phase"] == CONFIRM]
+    by = ["depth", *part.lines]
+    layers = run.layers(confirmed["trial_id"].tolist(), LAYER_COLUMNS)
+    profiles = last_epoch(layer_profiles(layers, confirmed, by=by), by=by)
+    if len(profiles):
+        yield f"error_by_layer-{part.dataset}", error_figure(profiles, part.lines, f"{title}: error by layer")
+        values = singular_value_figure(profiles, part.lines, f"{title}: singular values of the filter banks")
+        yield f"singular_values-{part.dataset}", values
+
+
+def _print_runs(console: Console) -> None:
+    runs = list_runs()
+    if runs.empty:
+        print(f"No run under {RESULTS}/ yet. Start one: python -m study.run depth_sweep")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in COLUMNS:
+        table.add_column(heading.replace("_", " "))
+    for row in runs.itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
+    print("\nShow one: python -m study.report RUN --open")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

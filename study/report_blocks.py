@@ -1,0 +1,105 @@
+"""What a report page is made of: sections of blocks, each a chart, a table or a text; and how numbers are written.
+
+Everything here is plain text: the template escapes it once, when it writes the page.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+Chart = dict[str, Any]
+"""A plotly figure as plain data: `data` and `layout`."""
+
+DASH = "\N{EN DASH}"
+ROUNDING = 1e-12  # A difference of equal numbers comes out as about 1e-17.
+MOST_ROWS = 400  # Of a table in the page; the tables of a run with thousands of cells are for pandas.
+
+
+@dataclass(frozen=True)
+class Block:
+    """One thing to look at.
+
+    Attributes:
+        note: what it shows and how to read it.
+        folded: shown only when the reader opens it.
+        group: blocks of one group that follow each other are folded together, under its name.
+    """
+
+    title: str
+    note: str = ""
+    chart: Chart | None = None
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    folded: bool = False
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the page and what stands under it."""
+
+    anchor: str
+    title: str
+    intro: str = ""
+    blocks: list[Block] = field(default_factory=list)
+
+
+Format = Callable[[Any], str]
+
+
+def table(
+    title: str, frame: pd.DataFrame, columns: Mapping[str, str], *, note: str = "", folded: bool = False
+) -> Block:
+    """A table of these columns of a frame, under these headings; numbers by `number`.
+
+    A column written as `mean~low~high` becomes one with its interval.
+    """
+    shown = frame.head(MOST_ROWS)
+    cells = [[_cell(row, name) for name in columns] for row in shown.to_dict("records")]
+    if len(frame) > MOST_ROWS:
+        note = f"{note} The first {MOST_ROWS} of {len(frame)} rows.".strip()
+    return Block(title, note, columns=list(columns.values()), rows=cells, folded=folded)
+
+
+def _cell(row: Mapping[Any, Any], name: str) -> str:
+    parts = name.split("~")
+    return number(row[name]) if len(parts) == 1 else interval(*(row[part] for part in parts))
+
+
+def number(value: Any) -> str:
+    """A value for a reader: three decimals for shares, three digits for the rest, a dash for null."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return DASH
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    if abs(value) < ROUNDING or 0.001 <= abs(value) <= 1:
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if 1_000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def interval(mean: Any, low: Any, high: Any) -> str:
+    """`0.981 [0.970, 0.992]`; an end that the data leave open is an ellipsis, no end at all no bracket."""
+    if pd.isna(low) and pd.isna(high):
+        return number(mean)
+    known = [value for value in (mean, low, high) if not pd.isna(value)]
+    write = "{:.3f}".format if max(map(abs, known)) <= 1 else number
+    ends = ("…" if pd.isna(end) else write(end) for end in (low, high))
+    return f"{'' if pd.isna(mean) else write(mean) + ' '}[{', '.join(ends)}]"
+
+
+def seconds(value: Any) -> str:
+    """A duration in its natural unit."""
+    if pd.isna(value):
+        return DASH
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if value >= 2 * size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.1f} s"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

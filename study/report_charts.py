@@ -1,0 +1,285 @@
+"""Charts of a report page as plotly figures in plain data. Knows nothing of pages, files or plotly itself.
+
+Colours of text, grid and paper come from the page's style sheet, so that one chart serves light, dark and print; only
+traces carry colours, chosen to stand out on both. Names from data are escaped here, for plotly reads a little HTML.
+"""
+
+import html
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.report_blocks import Chart, interval, number
+from study.scores import cell_name
+
+COLORS = ("#3d85c6", "#e07b39", "#2a9d7c", "#c46fa6", "#8b7cc8", "#b8961f", "#4aa3b8", "#d0605e")
+REFERENCE_COLOR, HELPER_COLOR = "#8a8a8a", "#8a8a8a"
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "star", "hexagon")
+MOST_LINES = 16  # More lines than this are a tangle: the best ones are drawn, and the note says so.
+LEAST_ERROR = 1e-3
+ERROR_TICKS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+FEW_DECADES = 3.0
+HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
+DODGE_OCTAVES = 0.025
+
+Layout = dict[str, Any]
+
+
+def escape(text: Any) -> str:
+    """Text that plotly shows as it is."""
+    return html.escape(str(text), quote=False)
+
+
+def layout(x: Layout, y: Layout, **more: Any) -> Layout:
+    """What all charts share, with these axes."""
+    clear = "rgba(0,0,0,0)"
+    grid = {"automargin": True, "zeroline": False, "gridcolor": "#ddd"}
+    return {
+        "paper_bgcolor": clear,
+        "plot_bgcolor": clear,
+        "height": HEIGHT,
+        "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#777"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+        "xaxis": {**grid, **x},
+        "yaxis": {**grid, **y},
+        **more,
+    }
+
+
+def titled(text: str, **more: Any) -> Layout:
+    """An axis with its title."""
+    return {"title": {"text": text}, **more}
+
+
+def log_axis(text: str, values: "pd.Series[Any]") -> Layout:
+    """A log axis with few, plain ticks: 1, 2 and 5 of each decade, or the decades alone where there are many."""
+    known = values[values > 0].astype(float)
+    low, high = np.log10([known.min(), known.max()]) if len(known) else (0.0, 1.0)
+    steps = (1, 2, 5) if high - low < FEW_DECADES else (1,)
+    ticks = [step * 10.0**decade for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1) for step in steps]
+    return titled(text, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+
+
+def depth_axis(depths: Sequence[int]) -> Layout:
+    """Depth on a log scale, with a tick at each depth that there is."""
+    ticks = sorted({int(depth) for depth in depths})
+    return titled("depth (log scale)", type="log", tickvals=ticks, ticktext=[str(tick) for tick in ticks])
+
+
+def error_axis(words: str) -> Layout:
+    """Accuracy on the log scale of the error, best on top; the data are errors, the ticks read as accuracies."""
+    ticks = {"tickvals": ERROR_TICKS, "ticktext": [f"{1 - tick:g}" for tick in ERROR_TICKS]}
+    return titled(words, type="log", autorange="reversed", **ticks)
+
+
+def line_names(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[str]":
+    """One label for each row: the values of `names`, as in `study.scores.cell_name`."""
+    if not names:
+        return pd.Series("mean", index=frame.index)
+    points = frame[list(names)]
+    codes = points.groupby(list(names), dropna=False).ngroup().to_numpy()
+    _, firsts = np.unique(codes, return_index=True)
+    labels = np.array([cell_name(points.iloc[first], names) for first in firsts], dtype=object)
+    return pd.Series(labels[codes], index=frame.index)
+
+
+def lines(
+    frame: pd.DataFrame, names: Sequence[str], known: Sequence[str] = ()
+) -> Iterator[tuple[str, pd.DataFrame, str, str]]:
+    """(label, rows, colour, marker) of each line.
+
+    Lines are coloured in the order of their labels; `known` are the labels of all charts of a page, so that a chart
+    which lacks some of them colours the others as the rest of the page does.
+    """
+    labels = line_names(frame, names)
+    places = {label: place for place, label in enumerate(known or sorted(labels.unique()))}
+    for label, rows in list(frame.groupby(labels.to_numpy(), sort=True))[:MOST_LINES]:
+        position = places[str(label)]
+        residual = "residual" in str(label)
+        color = REFERENCE_COLOR if residual else COLORS[position % len(COLORS)]
+        yield str(label), rows, color, SYMBOLS[position % len(SYMBOLS)]
+
+
+def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baseline: float | None) -> Chart:
+    """Accuracy against depth, a line for each combination of `names`, with intervals; crosses where seeds diverged."""
+    traces = []
+    for position, (label, rows, color, symbol) in enumerate(lines(curve, names)):
+        shift = 2 ** (DODGE_OCTAVES * (position - curve[list(names)].drop_duplicates().shape[0] / 2)) if names else 1.0
+        traces.append(_curve(label, rows.sort_values("depth"), shift, {"color": color, "symbol": symbol, "size": 8}))
+    traces += [_crosses(curve[curve["diverged"] > 0])] if (curve["diverged"] > 0).any() else []
+    ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
+    traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baseline)]
+    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+
+
+def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any]) -> dict[str, Any]:
+    error = (1 - rows["mean"]).clip(lower=LEAST_ERROR)
+    hover = [
+        f"{escape(label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged or failed"
+        for depth, mean, low, high, seeds, diverged in rows[
+            ["depth", "mean", "low", "high", "seeds", "diverged"]
+        ].itertuples(index=False)
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": escape(label),
+        "x": (rows["depth"] * shift).tolist(),
+        "y": error.tolist(),
+        "error_y": {
+            "type": "data",
+            "array": (1 - rows["low"] - error).clip(lower=0).fillna(0).tolist(),
+            "arrayminus": (error - (1 - rows["high"]).clip(lower=LEAST_ERROR)).clip(lower=0).fillna(0).tolist(),
+            "thickness": 1.2,
+            "width": 3,
+        },
+        "marker": marker,
+        "line": {"color": marker["color"], "width": 2},
+        "text": hover,
+        "hoverinfo": "text",
+    }
+
+
+def _crosses(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "some seeds diverged or failed",
+        "x": rows["depth"].tolist(),
+        "y": (1 - rows["mean"]).clip(lower=LEAST_ERROR).tolist(),
+        "marker": {"symbol": "x-thin", "size": 13, "line": {"width": 2, "color": "#d03c3c"}},
+        "hoverinfo": "skip",
+    }
+
+
+def _levels(curve: pd.DataFrame, baseline: float | None) -> list[tuple[float, str, str]]:
+    chances = [(float(chance), "dot", "chance") for chance in curve["chance"].dropna().unique()]
+    return chances + ([(baseline, "dash", "linear baseline")] if baseline is not None else [])
+
+
+def _level(ends: list[float], level: float, dash: str, name: str) -> dict[str, Any]:
+    """A level as a trace of its own, so that the legend names it and nothing is written over the data."""
+    line = {"color": HELPER_COLOR, "width": 1.3, "dash": dash}
+    text = f"{name} {level:.3f}"
+    shown = {"type": "scatter", "mode": "lines", "name": text, "text": text, "hoverinfo": "text"}
+    return {**shown, "x": ends, "y": [max(1 - level, LEAST_ERROR)] * 2, "line": line}
+
+
+def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, names: Sequence[str], words: str) -> Chart:
+    """Fits of error against depth with their bands, and the means they were fitted to."""
+    traces: list[dict[str, Any]] = []
+    for label, rows, color, _ in lines(bands, names):
+        x, own = rows["depth"].tolist(), curve[line_names(curve, names) == label]
+        edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        clip = {side: rows[side].clip(lower=LEAST_ERROR).tolist() for side in ("low", "high", "error")}
+        group = {"legendgroup": escape(label)}
+        traces += [
+            {**edge, **group, "x": x, "y": clip["low"]},
+            {**edge, **group, "x": x, "y": clip["high"], "fill": "tonexty", "fillcolor": faded(color)},
+            {
+                **{"type": "scatter", "mode": "lines", "name": f"{escape(label)}: {rows['model'].iloc[0]}", **group},
+                **{"x": x, "y": clip["error"], "line": {"color": color, "width": 2}, "hoverinfo": "name"},
+            },
+            {
+                **{"type": "scatter", "mode": "markers", "showlegend": False, "hoverinfo": "y", **group},
+                **{"x": own["depth"].tolist(), "y": (1 - own["mean"]).clip(lower=LEAST_ERROR).tolist()},
+                "marker": {"color": color, "size": 7},
+            },
+        ]
+    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+
+
+def faded(color: str) -> str:
+    """A hex colour as one that lets the grid through."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def dot_chart(
+    labels: Sequence[str], rows: pd.DataFrame, columns: tuple[str, str, str], x: str, *, zero: bool = False
+) -> Chart:
+    """One dot a row with its interval, the first on top; `columns` are those of mean, low and high."""
+    mean, low, high = (rows[name].astype(float) for name in columns)
+    names = [escape(label) for label in labels]
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": mean.tolist(),
+        "y": list(range(len(names))),
+        "error_x": {
+            "type": "data",
+            "array": (high - mean).fillna(0).tolist(),
+            "arrayminus": (mean - low).fillna(0).tolist(),
+            "thickness": 1.4,
+        },
+        "marker": {"color": COLORS[0], "size": 8},
+        "text": [
+            f"{name}<br>{interval(*ends)}" for name, ends in zip(names, zip(mean, low, high, strict=True), strict=True)
+        ],
+        "hoverinfo": "text",
+    }
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
+    height = FRAME_HEIGHT + ROW_HEIGHT * max(len(names), 1)
+    line = {"color": HELPER_COLOR, "width": 1.3, "dash": "dot"}
+    place = {"type": "line", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1}
+    zero_line = [{**place, "line": line}] if zero else []
+    return {"data": [trace], "layout": layout(titled(x), ticks, height=height, shapes=zero_line)}
+
+
+def bar_chart(table: pd.DataFrame, *, group: str, label: str, value: str, ends: tuple[str, str], x: str) -> Chart:
+    """Horizontal bars, a colour for each `group`, with intervals."""
+    traces = []
+    for position, (name, rows) in enumerate(table.groupby(group, sort=True)):
+        spread = {
+            "array": (rows[ends[1]] - rows[value]).tolist(),
+            "arrayminus": (rows[value] - rows[ends[0]]).tolist(),
+        }
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": escape(name),
+                "x": rows[value].tolist(),
+                "y": [escape(text) for text in rows[label]],
+                "error_x": {"type": "data", "thickness": 1.2, "color": HELPER_COLOR, **spread},
+                "marker": {"color": COLORS[position % len(COLORS)]},
+                "hovertemplate": "%{y}: %{x:.2f}",
+            }
+        )
+    height = FRAME_HEIGHT + 2 * ROW_HEIGHT * max(table[label].nunique(), 1)
+    return {"data": traces, "layout": layout(titled(x), {"autorange": "reversed"}, height=height, barmode="group")}
+
+
+def point_chart(
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    x: tuple[str, Layout],
+    y: tuple[str, Layout],
+    text: list[str],
+    known: Sequence[str] = (),
+) -> Chart:
+    """A scatter, a colour for each combination of `names`; `x` and `y`: a column and its axis; `known`: see `lines`."""
+    rows = rows.assign(hover=text)
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": escape(label),
+            "x": part[x[0]].tolist(),
+            "y": part[y[0]].tolist(),
+            "text": part["hover"].tolist(),
+            "hoverinfo": "text",
+            "marker": {"color": color, "symbol": symbol, "size": 8, "opacity": 0.85},
+        }
+        for label, part, color, symbol in lines(rows, names, known)
+    ]
+    return {"data": traces, "layout": layout(x[1], y[1])}
+
+
+def hover_of(row: dict[Any, Any], names: Sequence[str]) -> str:
+    """`name: value` of each, a line each."""
+    return "<br>".join(f"{escape(name)}: {escape(number(row[name]))}" for name in names)

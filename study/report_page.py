@@ -1,0 +1,184 @@
+"""One run as one self-contained HTML page: data, figures and plotly in a single file that asks the network for nothing.
+
+Jinja escapes every text of the template's; charts and the trial table go through JSON with `<`, `>` and `&` written as
+escapes, and the page's script puts them into the document as text. A content security policy forbids the rest.
+"""
+
+import json
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from study.analysis import answer, depth_curve
+from study.distrust import warnings_of
+from study.opened_run import OpenedRun, Part
+from study.report_blocks import Block, Section, plural
+from study.report_compare import compare_section
+from study.report_layers import MAPPED, layer_section, most_wanted, trial_maps
+from study.report_sections import comparison_section, cost_section, curve_section, picture
+from study.report_tuning import tuning_section
+
+MOST_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
+ERROR_CHARACTERS = 300  # Of a failed trial's error: its last lines.
+MEASURES = ("val_accuracy", "test_accuracy", "train_loss", "val_loss", "epochs_completed", "train_seconds")
+DIGITS = 5
+
+
+def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
+    """The page of a run, finished or still going; beside `other` where one is given."""
+    parts = [_part(run, part, number) for number, part in enumerate(run.parts)]
+    charts: list[Any] = []
+    for part in parts:
+        part["hero"] = _with_chart(part["hero"], charts)
+        part["sections"] = [_section(section, charts) for section in part["sections"]]
+    compared = None if other is None else _section(compare_section(run, other), charts)
+    environment = Environment(
+        loader=PackageLoader("study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        state=state_of(run),
+        parts=parts,
+        compared=compared,
+        provenance=provenance_of(run),
+        commands=commands_of(run),
+        plotly=get_plotlyjs(),
+        data=embedded(
+            {"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED}
+        ),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
+    """All of one data set: answer, picture, warnings, sections."""
+    makers = {"accuracy": curve_section, "comparisons": comparison_section}
+    sections = [maker(part, f"{name}-{number}") for name, maker in makers.items()]
+    sections += [
+        maker(run, part, f"{name}-{number}")
+        for name, maker in {"mattered": tuning_section, "cost": cost_section, "isometry": layer_section}.items()
+    ]
+    curve = depth_curve(part.trials, by=part.axes)
+    return {
+        "dataset": part.dataset,
+        "baseline": (part.linear_baseline or {}).get("validation_accuracy"),
+        "answer": answer(part.trials, part.linear_baseline, by=part.axes),
+        "hero": picture(part, curve) if len(curve) else Block("", "No cell is confirmed yet."),
+        "warnings": warnings_of(run, part),
+        "sections": _without_picture(sections),
+    }
+
+
+def _without_picture(sections: list[Section]) -> list[Section]:
+    """The curve's section without its first block, which stands at the top of the page."""
+    first, *rest = sections
+    return [Section(first.anchor, first.title, first.intro, first.blocks[1:]), *rest]
+
+
+def _section(section: Section, charts: list[Any]) -> dict[str, Any]:
+    items: list[dict[str, Any]] = []
+    for group, blocks in groupby(section.blocks, key=lambda block: block.group):
+        shown = [_with_chart(block, charts) for block in blocks]
+        items += [{"group": group, "blocks": shown}] if group else [{"group": "", "blocks": [one]} for one in shown]
+    return {"anchor": section.anchor, "title": section.title, "intro": section.intro, "items": items}
+
+
+def _with_chart(block: Block, charts: list[Any]) -> dict[str, Any]:
+    """A block for the template, its chart moved to `charts` and named by its place there."""
+    if block.chart is not None:
+        charts.append(block.chart)
+    place = len(charts) - 1 if block.chart is not None else None
+    height = (block.chart or {}).get("layout", {}).get("height", 0)
+    return {
+        **{name: getattr(block, name) for name in ("title", "note", "columns", "rows", "folded")},
+        **{"chart": place, "height": height},
+    }
+
+
+def state_of(run: OpenedRun) -> str:
+    """`finished, 100 trials`, or how far it is."""
+    done, planned = run.progress
+    if run.finished:
+        return f"finished, {plural(len(run.trials), 'trial')}"
+    return f"not finished: {done} of {planned} trials"
+
+
+def trial_table(run: OpenedRun) -> dict[str, Any]:
+    """The trials as columns and rows for the page's script: what varies between them, what came of them, its errors."""
+    settings = [name for name in dict.fromkeys([*run.axes, *run.knobs, "seed"]) if name in run.trials]
+    outcome = run.trials["error"].notna().any()
+    names = ["trial_id", "phase", "status", *MEASURES[:2], *settings, *MEASURES[2:], *(["error"] if outcome else [])]
+    kept = run.trials if len(run.trials) <= MOST_TRIALS else most_wanted(run.trials).head(MOST_TRIALS)
+    rows = kept.reindex(columns=names)
+    if outcome:
+        rows = rows.assign(error=rows["error"].astype("string").str.strip().str[-ERROR_CHARACTERS:])
+    columns = [_plain(rows[name]) for name in names]
+    table = list(zip(*columns, strict=True)) if len(rows) else []
+    return {"columns": names, "rows": table, "total": len(run.trials), "run": run.name}
+
+
+def _plain(column: "pd.Series[Any]") -> list[Any]:
+    """JSON values, floats to DIGITS digits, null for null."""
+    if pd.api.types.is_float_dtype(column):
+        return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in column]
+    return [None if pd.isna(value) else value for value in column.tolist()]
+
+
+def provenance_of(run: OpenedRun) -> list[tuple[str, str]]:
+    """Name and value of what was run where, by what."""
+    facts, trials = run.facts, run.trials
+    stated = {
+        "sweep": facts.get("declaration", {}).get("sweep"),
+        "scale": facts.get("declaration", {}).get("scale"),
+        "seed": facts.get("declaration", {}).get("seed"),
+        "begun": facts.get("created_at"),
+        "last trial": trials["finished_at"].max().isoformat(timespec="seconds")
+        if trials["finished_at"].notna().any()
+        else None,
+        "trials a cell": facts.get("trials_per_cell"),
+        "confirmed seeds a cell": facts.get("confirm_seeds"),
+        "commits": ", ".join(map(str, trials["commit"].dropna().unique())),
+        "devices": ", ".join(map(str, trials["device"].dropna().unique())),
+        "hosts": ", ".join(map(str, trials["host"].dropna().unique())),
+        **facts.get("versions", {}),
+        **facts.get("machine", {}),
+    }
+    return [(name, str(value)) for name, value in stated.items() if value not in (None, "")]
+
+
+def commands_of(run: OpenedRun) -> list[str]:
+    """The commands that repeat the run, continue it and open it."""
+    declared = run.facts.get("declaration", {})
+    sweep, commit = declared.get("sweep", "SWEEP"), str(run.facts.get("versions", {}).get("commit", ""))
+    checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
+    options = f" --scale {declared['scale']}" if declared.get("scale", "quick") != "quick" else ""
+    options += f" --seed {declared['seed']}" if declared.get("seed") else ""
+    options += f" --trials {run.facts['trials_per_cell']}" if "trials_per_cell" in run.facts else ""
+    options += f" --run {run.name}" if run.name != f"{sweep}-{declared.get('scale')}" else ""
+    return [*checkout, f"python -m study.run {sweep}{options}", f"python -m study.report {run.name} --open"]
+
+
+def embedded(data: Any) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element."""
+    text = json.dumps(_finite(data), separators=(",", ":"), allow_nan=False, default=_number)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    raise TypeError(f"{type(value).__name__} has no place in the page")
+
+
+def _finite(data: Any) -> Any:
+    """The same data with null for numbers that JSON does not know."""
+    if isinstance(data, dict):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not np.isfinite(data) else data

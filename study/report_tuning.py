@@ -1,0 +1,100 @@
+"""The page's section on what mattered: importances, isolation curves, edges of boxes, moving optima."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from study.importance import importances
+from study.opened_run import OpenedRun, Part
+from study.report_blocks import Block, Section, number, table
+from study.report_charts import depth_axis, dot_chart, hover_of, line_names, lines, log_axis, point_chart, titled
+from study.report_sections import importance_chart
+from study.tuning import Spaces, best_settings, box_edges, isolation_curves
+
+WIDE = 10.0  # Values that differ by more than this factor are read on a log scale.
+INTRO = (
+    "From search trials: single seeds, the best of many. fANOVA splits the variance over the whole space; PED-ANOVA "
+    "asks what sets the best tenth apart. They answer different questions and can disagree: both are shown."
+)
+ISOLATION_NOTE = (
+    "For each value, the best search trial whatever the rest was. It shows what a value can reach, not what it does on "
+    "average, and the best of more trials is higher by luck alone."
+)
+EDGE_NOTE = "A best point in the outer twentieth of its box, on the search's own scale: the optimum may lie beyond."
+MOVE_NOTE = (
+    "The best value of each cell (mark), and the range over all trials within 0.01 of its accuracy (bar): where bars "
+    "overlap, the move is not shown."
+)
+
+
+def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
+    """Importances with intervals, isolation curves, edges, and how the best settings move with depth."""
+    if not run.knobs:
+        return Section(anchor, "What mattered", "The run searches nothing.")
+    spaces = {cell: space for cell, space in run.spaces.items() if cell in set(part.trials["cell"])}
+    found = importances(part.trials, spaces, axes=part.axes)
+    blocks = [importance_chart(scope) for _, scope in found.groupby("scope", sort=False)]
+    if not blocks:
+        blocks = [Block("Importance", "Too few search trials, or all of them alike.")]
+    blocks += [*_isolation(part, run.knobs), _edges(part, spaces)]
+    if "depth" in part.axes:
+        blocks += [_moves(part, knob, spaces) for knob in run.knobs]
+    return Section(
+        anchor, "What mattered", INTRO, [block for block in blocks if block.chart or block.rows or block.note]
+    )
+
+
+def _isolation(part: Part, knobs: list[str]) -> Iterator[Block]:
+    curves = isolation_curves(part.trials, axes=part.axes, knobs=knobs)
+    labels = [f"{axis}={value}" for axis, value in zip(curves["axis"], curves["value"], strict=True)]
+    points = curves.assign(low=np.nan, high=np.nan)
+    chart = dot_chart(labels, points, ("val_accuracy", "low", "high"), "best accuracy")
+    hover = ["axis", "value", "val_accuracy", "trials", *knobs]
+    chart["data"][0]["text"] = [hover_of(row, hover) for row in curves.to_dict("records")]
+    yield Block("Isolation curves", ISOLATION_NOTE, chart if len(curves) else None)
+    columns = {"axis": "axis", "value": "value", "val_accuracy": "best accuracy", "trials": "of trials"}
+    settings = {knob: knob.replace("_", " ") for knob in knobs}
+    yield table("Best settings for each value", curves, columns | settings | {"trial_id": "trial"}, folded=True)
+
+
+def _edges(part: Part, spaces: Spaces) -> Block:
+    edges = box_edges(part.trials, spaces)
+    if edges.empty:
+        return Block("Edges of boxes", "No best point lies on the edge of its box.")
+    box = [f"{number(low)} to {number(high)}" for low, high in zip(edges["low"], edges["high"], strict=True)]
+    following = [f"{number(a)} to {number(b)}" for a, b in zip(edges["next_low"], edges["next_high"], strict=True)]
+    columns = {
+        **{"cell": "cell", "field": "field", "value": "best value", "side": "edge"},
+        **{"box": "its box", "following": "range to try next", "trials": "trials"},
+    }
+    rows = edges.assign(box=box, following=following, side=edges["side"].map({"low": "lower", "high": "upper"}))
+    return table("Edges of boxes", rows, columns, note=EDGE_NOTE)
+
+
+def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
+    searched = [cell for cell, space in spaces.items() if knob in space]
+    trials = part.trials[part.trials["cell"].isin(searched)]
+    known = sorted(line_names(part.trials, part.lines).unique())
+    settings = best_settings(trials, by=["depth", *part.lines], knob=knob)
+    words = knob.replace("_", " ")
+    if settings.empty:
+        return Block(f"Best {words} by depth", "No finished trial searched it.")
+    hover = [
+        hover_of(row, ["depth", *part.lines, "best", "val_accuracy", "trials"]) for row in settings.to_dict("records")
+    ]
+    values = pd.concat([settings["least"], settings["most"]])
+    wide = values.min() > 0 and values.max() > WIDE * values.min()
+    y = ("best", log_axis(words, values) if wide else titled(words))
+    chart = point_chart(settings, part.lines, ("depth", depth_axis(settings["depth"].tolist())), y, hover, known)
+    for trace, (_, rows, _, _) in zip(chart["data"], lines(settings, part.lines, known), strict=True):
+        spread = {
+            "array": (rows["most"] - rows["best"]).tolist(),
+            "arrayminus": (rows["best"] - rows["least"]).tolist(),
+        }
+        trace |= {
+            "mode": "lines+markers",
+            "line": {"width": 1},
+            "error_y": {"type": "data", "thickness": 1.2, **spread},
+        }
+    return Block(f"Best {words} by depth", MOVE_NOTE, chart)

@@ -1,0 +1,57 @@
+"""The runs under a folder, one row each: state, progress, best. Reads only; never Ray or torch."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from study.analysis import depth_curve
+from study.opened_run import OpenedRun, open_run
+from study.report_blocks import seconds
+from study.scores import cell_name
+from study.storage import RESULTS, RUN_FILE
+
+COLUMNS = ["run", "state", "trials", "best", "last_trial"]
+
+
+def list_runs(results: str | Path = RESULTS) -> pd.DataFrame:
+    """Every run in `results` and `results/reference`: COLUMNS; a run that cannot be read says why in `state`."""
+    folder = Path(results)
+    found = sorted(path.parent for pattern in ("*", "reference/*") for path in folder.glob(f"{pattern}/{RUN_FILE}"))
+    return pd.DataFrame([_row(path, folder) for path in found], columns=COLUMNS)
+
+
+def _row(path: Path, folder: Path) -> dict[str, str]:
+    name = str(path.relative_to(folder))
+    try:
+        run = open_run(path)
+        done, planned = run.progress
+        state = "finished" if run.finished else "not finished"
+        return {
+            "run": name,
+            "state": state,
+            "trials": f"{done} of {planned}",
+            "best": _best(run),
+            "last_trial": _age(run),
+        }
+    except (KeyError, ValueError, OSError) as error:
+        return {"run": name, "state": f"unreadable: {error}", "trials": "", "best": "", "last_trial": ""}
+
+
+def _best(run: OpenedRun) -> str:
+    """The cell with the highest confirmed mean on each data set, or the best search trial before there is any."""
+    words = []
+    for part in run.parts:
+        curve = depth_curve(part.trials, by=part.axes)
+        axes = part.axes or ["cell"]
+        if len(curve):
+            best = curve.sort_values("mean").iloc[-1]
+            words.append(f"{best['mean']:.3f} {cell_name(best, axes)}")
+        elif part.trials["val_accuracy"].notna().any():
+            words.append(f"{part.trials['val_accuracy'].max():.3f} in the search")
+    return "; ".join(words)
+
+
+def _age(run: OpenedRun) -> str:
+    last = run.trials["finished_at"].max()
+    return "" if pd.isna(last) else f"{seconds((datetime.now(UTC) - last).total_seconds())} ago"
