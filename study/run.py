@@ -1,10 +1,12 @@
 """The command line: `python -m study.run` lists the sweeps, `python -m study.run SWEEP` runs one."""
 
 import argparse
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from study import __version__
 from study.ending import parse_duration
@@ -12,6 +14,10 @@ from study.plan import Overrides, Plan, make_plan
 from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
 from study.sweeps import list_sweeps, load_sweep
+
+if TYPE_CHECKING:  # heavy, and needed for their names alone
+    from study.display import Display
+    from study.prepare import Options, PreparedRun
 
 REPLAY = "replay"  # in a sweep's place
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
@@ -112,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.replayed:
             raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
         plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
-        return _dry_run(plan) if options.dry_run else _run(plan, options)
+        return _dry_run(plan, options) if options.dry_run else _run(plan, options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -142,9 +148,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
         display.say(f"{plan.run}: {plan.question}")
         with prepared_run(plan, how, display.say) as prepared:
             if not prepared.studies.finished:
-                from study.launch import execute
-
-                execute(prepared, how, display)
+                _execute(prepared, how, display)
     except KeyboardInterrupt:
         display.say("\nInterrupted. What had finished is on disk; the same command goes on from there.")
         return INTERRUPTED
@@ -153,6 +157,27 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
         return FAILED
     print_summary(prepared.storage, display.console)
     return 0
+
+
+def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> None:
+    """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
+    from study.forecast import forecast
+    from study.launch import execute
+    from study.run_file import record_duration
+
+    foreseeable = not (prepared.finished_trials or how.address or how.gpus_per_trial)
+    expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None
+    if expected is not None:
+        display.say(f"Forecast: about {expected.wall_seconds / 60:.1f} minutes on {expected.workers} workers.")
+    started = time.monotonic()
+    execute(prepared, how, display)
+    if expected is not None:
+        record_duration(prepared.storage, expected.wall_seconds, time.monotonic() - started)
+
+
+def _workers(most: int | None) -> int:
+    """Trials at a time on this machine."""
+    return min(most or sys.maxsize, os.cpu_count() or 1)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -167,8 +192,8 @@ def _replay(options: argparse.Namespace) -> int:
     return 0 if replay(run, trial_id, options.data_dir, Console(highlight=False)) else FAILED
 
 
-def _dry_run(plan: Plan) -> int:
-    """Show what would be run."""
+def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
+    """Show what would be run, and what it would take."""
     print(f"{plan.run}: {plan.question}")
     for cell in plan.cells:
         print(f"\n{cell.name}: {plan.trials_of(cell)} search trials, {plan.confirm_seeds} confirmations")
@@ -177,7 +202,17 @@ def _dry_run(plan: Plan) -> int:
         given = {name: value for name, value in cell.fixed.items() if name not in cell.compared}
         print("  fixed " + ", ".join(f"{name}={value}" for name, value in given.items() if value is not None))
     print(f"\n{len(plan.cells)} cells, {plan.trial_count} trials. Nothing was started.")
+    print(_forecast(plan, options))
     return 0
+
+
+def _forecast(plan: Plan, options: argparse.Namespace) -> str:
+    """What the run takes on this machine's CPU."""
+    from study.datasets import load_dataset
+    from study.forecast import describe, forecast
+
+    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
+    return describe(plan, forecast(plan, data, _workers(options.workers)))
 
 
 def _overrides(options: argparse.Namespace) -> Overrides:

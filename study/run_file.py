@@ -33,6 +33,12 @@ def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
     write_json(storage, RUN_FILE, content)
 
 
+def record_duration(storage: Storage, forecast_seconds: float, measured_seconds: float) -> None:
+    """Put the wall clock of a run that was done in one go beside its forecast."""
+    wall_clock = {"forecast_seconds": round(forecast_seconds, 1), "measured_seconds": round(measured_seconds, 1)}
+    save_run_file(storage, read_json(storage, RUN_FILE) | {"wall_clock": wall_clock})
+
+
 def _new(plan: Plan) -> dict[str, Any]:
     return {
         "run": plan.run,

@@ -90,7 +90,7 @@ class Training:
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
         self.network: ConvNet = build_network(config, data).to(device).to(memory_format=torch.channels_last)
-        self._batches = Batches(data, device, augment=config.augmentation == "standard", seed=config.seed)
+        self.batches = Batches(data, device, augment=config.augmentation == "standard", seed=config.seed)
         self._modulation = build_modulation(
             self.network,
             rule=config.modulation,
@@ -137,13 +137,13 @@ class Training:
         self.network.train()
         steps = min(self.steps_per_epoch, self.total_steps - self._steps)
         before, totals = self._images, []
-        for step, (images, labels) in enumerate(islice(self._batches.training(self.config.batch_size), steps), 1):
-            totals.append(self._step(images, labels, record=step == steps))
+        for step, (images, labels) in enumerate(islice(self.batches.training(self.config.batch_size), steps), 1):
+            totals.append(self.step(images, labels, record=step == steps))
         seen = self._images - before
         loss, correct, fired = torch.stack(totals).sum(0).tolist()
         return loss / seen, correct / seen, fired / steps
 
-    def _step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
+    def step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
         """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,)."""
         progress = self._steps / self.total_steps
         self._modulation.strength = self._scheduled("modulation", progress)
@@ -173,7 +173,7 @@ class Training:
         """Mean loss and accuracy on `validation` or `test`."""
         self.network.eval()
         seen, totals = 0, []
-        for images, labels in self._batches.evaluation(split):
+        for images, labels in self.batches.evaluation(split):
             with self._autocast:
                 logits = self.network(images)
             loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
@@ -184,7 +184,7 @@ class Training:
 
     def _layer_rows(self, epoch: int) -> Iterator[dict[str, Any]]:
         """Rows of the `layers` table; error norm and factor stand at the layer whose output's error was measured."""
-        images, _ = next(self._batches.evaluation("validation"))
+        images, _ = next(self.batches.evaluation("validation"))
         dead = dead_fractions(self.network, images)
         modulation = self._modulation
         measured = zip(

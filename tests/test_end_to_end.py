@@ -84,6 +84,8 @@ def test_the_run_file_declares_the_run(my_sweep: str) -> None:
     assert content["declaration"]["cells"].keys() == {"depth=8,recipe=residual"}
     assert content["versions"]["torch"]
     assert 0.9 < content["linear_baseline"]["digits"]["validation_accuracy"] < 1.0
+    assert content["wall_clock"]["measured_seconds"] > 0
+    assert content["wall_clock"]["forecast_seconds"] > 0
     assert not Path("results/named/ray").exists()
 
 

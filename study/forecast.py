@@ -1,0 +1,201 @@
+"""What a run will take: seconds from a short probe of this machine's CPU, wall clock by simulation, memory by count.
+
+The probe trains a few steps of the shallowest and the deepest net of each kind and takes seconds to be linear in depth.
+Its readings are kept for each machine and torch version, so a second forecast costs nothing.
+"""
+
+import heapq
+import json
+import os
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from study.cells import CellStudies
+from study.config import TrialConfig
+from study.datasets import ImageData, find_dataset
+from study.plan import Plan
+from study.provenance import machine
+from study.trainer import Training, build_network
+
+KIND = (  # fields that decide what a step costs, depth apart
+    *("dataset", "augmentation", "architecture", "network_size", "width", "activation", "regularizer", "modulation"),
+    *("optimizer", "batch_size", "precision"),
+)
+PROBE_SECONDS = 20.0  # of all probes together; kinds that it does not reach take the first kind's readings
+WARM_STEPS, TIMED_STEPS = 2, 6
+START_SECONDS = 10.0  # until the first trial trains: Ray, and torch in every worker
+TRIAL_SECONDS = 0.5  # of a trial beside its epochs: building the net, the hand-over
+EVALUATION_SHARE = 0.12  # of an epoch beside its steps: evaluation and diagnostics
+BYTES = {"fp32": 4, "bf16": 2}
+KEPT_ACTIVATIONS = 2  # a triple keeps the convolution's output and the activation's for its backward pass
+WEIGHT_COPIES = 3  # weight, gradient, momentum
+GPU_BYTES = 80e9  # of the card that the count of trials is given for
+PROCESS_BYTES = 600e6  # of a worker beside its tensors: libraries on a CPU, the CUDA context on a GPU
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds an epoch and bytes of each cell, and the run's wall clock.
+
+    Attributes:
+        epoch_seconds: cell name to seconds of one epoch.
+        trial_bytes: cell name to peak memory of one trial's tensors.
+        wall_seconds: of the whole run on `workers` workers.
+    """
+
+    epoch_seconds: dict[str, float]
+    trial_bytes: dict[str, float]
+    wall_seconds: float
+    workers: int
+
+
+def forecast(plan: Plan, data: dict[str, ImageData], workers: int, cache: Path | None = None) -> Forecast:
+    """Probe what is not known yet, and simulate the run."""
+    readings = Readings(cache or cache_file())
+    deadline = time.monotonic() + PROBE_SECONDS
+    configs = {cell.name: cell.config(cell.known, seed=0) for cell in plan.cells}
+    step_seconds = {}
+    for name, config in configs.items():
+        depths = [other.depth for other in configs.values() if kind_of(other) == kind_of(config)]
+        ends = [config.model_copy(update={"depth": depth}) for depth in dict.fromkeys((min(depths), max(depths)))]
+        for end in ends:
+            if time.monotonic() < deadline or not readings.any:
+                readings.take(end, data[config.dataset])
+        step_seconds[name] = readings.step_seconds(config)
+    epoch_seconds = {name: _epoch_seconds(configs[name], step_seconds[name]) for name in configs}
+    trial_seconds = {name: _trial_seconds(configs[name], step_seconds[name]) for name in configs}
+    return Forecast(
+        epoch_seconds=epoch_seconds,
+        trial_bytes={name: trial_bytes(config, data[config.dataset]) for name, config in configs.items()},
+        wall_seconds=START_SECONDS + simulate(plan, trial_seconds, workers),
+        workers=workers,
+    )
+
+
+def simulate(plan: Plan, trial_seconds: dict[str, float], workers: int) -> float:
+    """Seconds from the first trial's start to the last one's end, when no trial diverges."""
+    studies, now = CellStudies(plan), 0.0
+    running: list[tuple[float, str]] = []
+    while not studies.finished:
+        job = studies.next_job() if len(running) < workers else None
+        if job is not None:
+            heapq.heappush(running, (now + trial_seconds.get(job.cell, 0.0), job.trial_id))
+            continue
+        now, trial_id = heapq.heappop(running)
+        values: dict[str, Any] = dict.fromkeys(plan.objectives, 0.0)
+        studies.tell(trial_id, {"status": "ok", "val_accuracy": 0.0, **values})
+    return now
+
+
+def kind_of(config: TrialConfig) -> str:
+    """What nets whose cost differs by depth alone share."""
+    return json.dumps([getattr(config, name) for name in KIND])
+
+
+class Readings:
+    """Measured seconds a step, kept in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._all: dict[str, dict[str, dict[str, float]]] = json.loads(file.read_text()) if file.exists() else {}
+        key = json.dumps({**machine(), "torch": torch.__version__})
+        self._here = self._all.setdefault(key, {})
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a reading at all."""
+        return bool(self._here)
+
+    def take(self, config: TrialConfig, data: ImageData) -> None:
+        """Measure this net, unless it is known."""
+        of_kind = self._here.setdefault(kind_of(config), {})
+        if str(config.depth) not in of_kind:
+            of_kind[str(config.depth)] = probe(config, data)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(self._all, indent=1))
+
+    def step_seconds(self, config: TrialConfig) -> float:
+        """On the line through this kind's readings, or any kind's where it has none."""
+        of_kind = self._here.get(kind_of(config)) or next(iter(self._here.values()))
+        points = sorted((int(depth), seconds) for depth, seconds in of_kind.items())
+        depths, seconds = ([point[side] for point in points] for side in (0, 1))
+        if len(points) == 1:
+            return float(seconds[0] * config.depth / depths[0])
+        slope, intercept = np.polyfit(depths, seconds, 1)
+        return float(max(intercept + slope * config.depth, min(seconds) / 2))
+
+
+def probe(config: TrialConfig, data: ImageData) -> float:
+    """Median seconds of a training step on one CPU thread."""
+    torch.set_num_threads(1)
+    training = Training(config, data, torch.device("cpu"))
+    seconds = []
+    for images, labels in islice(training.batches.training(config.batch_size), WARM_STEPS + TIMED_STEPS):
+        started = time.perf_counter()
+        training.step(images, labels, record=False)
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[WARM_STEPS:] or seconds))
+
+
+def trial_bytes(config: TrialConfig, data: ImageData) -> float:
+    """Peak bytes of a trial's tensors: kept activations of one batch, weights, and the data set."""
+    with torch.device("meta"):
+        network = build_network(config, data)
+    sizes: list[int] = []
+
+    def note(_module: object, _inputs: object, output: torch.Tensor) -> None:
+        sizes.append(output.numel())
+
+    handles = [conv.register_forward_hook(note) for conv in network.convs]
+    shape = (config.batch_size, *data.train.images.shape[1:])
+    network(torch.empty(shape, device="meta"))
+    for handle in handles:
+        handle.remove()
+    weights = sum(parameter.numel() for parameter in network.parameters()) * BYTES["fp32"] * WEIGHT_COPIES
+    images = sum(getattr(data, split).images.nbytes for split in ("train", "validation", "test"))
+    return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + images)
+
+
+def cache_file() -> Path:
+    """Where readings are kept: XDG_CACHE_HOME, or .cache in the home folder."""
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "plain-depth-study" / "step_seconds.json"
+
+
+def _epoch_seconds(config: TrialConfig, step_seconds: float) -> float:
+    steps = config.steps_per_epoch(find_dataset(config.dataset).train_images)
+    return steps * step_seconds * (1.0 + EVALUATION_SHARE)
+
+
+def _trial_seconds(config: TrialConfig, step_seconds: float) -> float:
+    steps = config.total_steps(find_dataset(config.dataset).train_images)
+    return TRIAL_SECONDS + steps * step_seconds * (1.0 + EVALUATION_SHARE)
+
+
+def describe(plan: Plan, taken: Forecast) -> str:
+    """The forecast in words: a line a depth, and the whole."""
+    epochs, memory = _by_depth(plan, taken.epoch_seconds), _by_depth(plan, taken.trial_bytes)
+    lines = [
+        f"  depth {depth:5}: {seconds:8.2f} s an epoch, {memory[depth] / 1e6:8.0f} MB of tensors a trial, "
+        f"{int(GPU_BYTES // (memory[depth] + PROCESS_BYTES))} trials on a GPU of {GPU_BYTES / 1e9:.0f} GB"
+        for depth, seconds in epochs.items()
+    ]
+    minutes = taken.wall_seconds / 60.0
+    head = "Forecast from a short probe of this machine's CPU, one thread a trial:"
+    whole = f"about {minutes:.1f} minutes on {taken.workers} workers, each with {PROCESS_BYTES / 1e6:.0f} MB of its own"
+    return "\n".join([head, *lines, f"  {whole}"])
+
+
+def _by_depth(plan: Plan, values: dict[str, float]) -> dict[int, float]:
+    """The largest value at each depth."""
+    largest: dict[int, float] = {}
+    for cell in plan.cells:
+        depth = cell.config(cell.known, seed=0).depth
+        largest[depth] = max(values[cell.name], largest.get(depth, 0.0))
+    return dict(sorted(largest.items()))
