@@ -137,8 +137,8 @@ def _verdicts(part: Part) -> Iterator[str]:
         return
     within = [name for name in part.axes if name != "recipe"]
     pairs = paired_comparisons(part.trials, within=within)
-    clear = pairs[pairs["verdict"].str.endswith("is better")]
     if len(pairs):
+        clear = pairs[pairs["verdict"].str.endswith("is better")]
         yield f"\n{len(clear)} of {len(pairs)} paired comparisons of recipes end in a verdict (corrected by Holm)."
 
 
