@@ -55,6 +55,7 @@ class CellStudy:
         begun = sum(trial.row["phase"] == SEARCH for trial in finished)
         self._study = method.study(f"{plan.seed}:{cell.name}", begun, plan.objectives)
         self._asked: dict[str, optuna.Trial] = {}
+        self._reported: dict[str, set[int]] = defaultdict(set)
         self._running: set[str] = set()
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
@@ -96,7 +97,9 @@ class CellStudy:
         trial = self._asked.get(job.trial_id)
         if trial is None or len(self._plan.objectives) > 1:  # Optuna has no pruning for several objectives
             return False
-        trial.report(val_accuracy, epoch)
+        if epoch not in self._reported[job.trial_id]:  # a trial that began again reports its first epochs again
+            self._reported[job.trial_id].add(epoch)
+            trial.report(val_accuracy, epoch)
         return trial.should_prune()
 
     def tell(self, job: Job, row: Row) -> None:

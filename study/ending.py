@@ -1,4 +1,4 @@
-"""Why a run may begin no further trial although some are missing: its time is up, or all of its trials fail alike."""
+"""Why a run may begin no further trial although some are missing: time is up, all trials fail alike, or a full disk."""
 
 import re
 import time
@@ -21,12 +21,17 @@ class Ending:
         self._deadline = None if time_budget_seconds is None else time.monotonic() + time_budget_seconds
         self._enough = min(ALIKE, trial_count)
         self._first: list[str | None] = []
+        self.storage_error: OSError | None = None
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Remember how the first few trials failed; None for one that did not."""
         if len(self._first) < self._enough:
             lines = (row.get("error") or "unknown error").strip().splitlines()
             self._first.append(lines[-1] if row["status"] == "failed" else None)
+
+    def break_off(self, error: OSError) -> None:
+        """What a trial left could not be stored."""
+        self.storage_error = self.storage_error or error
 
     @property
     def common_failure(self) -> str | None:
@@ -40,7 +45,7 @@ class Ending:
 
     def is_due(self) -> bool:
         """Whether no further trial may begin."""
-        return self.time_is_up or self.common_failure is not None
+        return self.time_is_up or self.common_failure is not None or self.storage_error is not None
 
 
 def parse_duration(text: str) -> float:

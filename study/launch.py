@@ -56,6 +56,7 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
 
     Raises:
         ValueError: no node can hold a trial, or no cluster answers.
+        OSError: what a trial left could not be stored.
         RuntimeError: the first trials all failed with one error, which it tells.
         KeyboardInterrupt: stopped before the end.
     """
@@ -65,6 +66,8 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
         slots.check_possible()
         with stoppable(), display.live(prepared, slots.count), scratch(prepared.storage) as folder:
             _tuner(prepared, options, slots, ending, display, folder).fit()
+    if ending.storage_error is not None:
+        raise ending.storage_error
     if ending.common_failure is not None:
         raise RuntimeError(f"stopped: the first trials all failed with {ending.common_failure}")
     if not prepared.studies.finished and not ending.time_is_up:
@@ -75,7 +78,15 @@ def _tuner(
     prepared: PreparedRun, options: Options, slots: "Slots", ending: Ending, display: Display, folder: str
 ) -> tune.Tuner:
     data = {name: ray.put(arrays) for name, arrays in prepared.data.items()}
-    recorder = Recorder(prepared.plan, prepared.studies, prepared.storage, prepared.provenance, (display, ending))
+    recorder = Recorder(
+        prepared.plan,
+        prepared.studies,
+        prepared.storage,
+        prepared.provenance,
+        listeners=(display, ending),
+        on_storage_error=ending.break_off,
+        num_classes={name: arrays.num_classes for name, arrays in prepared.data.items()},
+    )
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, data=data), slots.per_trial),
         tune_config=tune.TuneConfig(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,6 @@ from study.ray_environment import DriverOnly
 from ray.tune import Callback
 
 from study.cells import CellStudies, Job
-from study.datasets import DATASETS
 from study.plan import Plan
 from study.records import TableWriter
 from study.storage import Storage
@@ -39,9 +38,12 @@ class Recorder(DriverOnly, Callback):
         storage: Storage,
         provenance: Mapping[str, str],
         listeners: Sequence[Listener],
+        on_storage_error: Callable[[OSError], None],
+        num_classes: Mapping[str, int],
     ) -> None:
         self._plan, self._studies, self._listeners = plan, studies, listeners
-        self._commit = provenance["commit"]
+        self._num_classes = num_classes  # of each data set, as loaded: a folder's are not known before
+        self._commit, self._on_storage_error = provenance["commit"], on_storage_error
         self._layers, self._epochs, self._trials = (
             TableWriter(storage, name, provenance) for name in ("layers", "epochs", "trials")
         )
@@ -81,16 +83,22 @@ class Recorder(DriverOnly, Callback):
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
         job = self._studies.job(trial.config["trial_id"])
-        epoch_rows, layer_rows = self._epoch_rows.pop(job.trial_id), self._layer_rows.pop(job.trial_id)
-        if layer_rows:
-            self._layers.append(layer_rows)
-        if epoch_rows:
-            self._epochs.append(epoch_rows)
         row = self._trial_row(job) | {"attempts": 1 + trial.num_failures} | outcome
-        self._trials.append([row])
+        try:
+            self._write(job.trial_id, row)
+        except OSError as error:  # raised here, it would count as the trial's own failure
+            self._on_storage_error(error)
+            return
         self._studies.tell(job.trial_id, row)
         for listener in self._listeners:
             listener.trial_finished(row)
+
+    def _write(self, trial_id: str, row: dict[str, Any]) -> None:
+        """The trial's layers, its epochs, and its row last."""
+        for writer, rows in ((self._layers, self._layer_rows), (self._epochs, self._epoch_rows)):
+            if rows[trial_id]:
+                writer.append(rows.pop(trial_id))
+        self._trials.append([row])
 
     def _trial_row(self, job: Job) -> dict[str, Any]:
         """Columns known before the trial ran."""
@@ -102,7 +110,7 @@ class Recorder(DriverOnly, Callback):
             "phase": job.phase,
             "trial_id": job.trial_id,
             "recipe": job.compared.get("recipe"),
-            "num_classes": DATASETS[job.config.dataset].num_classes,
+            "num_classes": self._num_classes[job.config.dataset],
             "config_hash": config_hash(job),
             "commit": self._commit,
         }

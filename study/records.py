@@ -117,9 +117,9 @@ class TableWriter:
         """Add the rows of one trial; on disk when this returns."""
         if self._trials_in_part == TRIALS_PER_PART:
             self._number, self._trials_in_part, self._part = self._number + 1, 0, self._part.slice(0, 0)
-        self._part = pa.concat_tables([self._part, to_arrow(self._name, rows)])
-        self._trials_in_part += 1
-        _write_part(self._storage, self._part_name(), self._part.replace_schema_metadata(self._metadata))
+        longer = pa.concat_tables([self._part, to_arrow(self._name, rows)])
+        _write_part(self._storage, self._part_name(), longer.replace_schema_metadata(self._metadata))
+        self._part, self._trials_in_part = longer, self._trials_in_part + 1
 
     def _part_name(self) -> str:
         return f"{self._name}/part-{self._number:05}.parquet"

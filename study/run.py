@@ -155,6 +155,9 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:  # a full disk, a storage that is gone
+        print(f"error: {error}. What had finished is safe; the same command goes on from there.", file=sys.stderr)
+        return FAILED
     print_summary(prepared.storage, display.console)
     return 0
 

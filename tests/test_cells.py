@@ -152,6 +152,13 @@ def test_the_pruner_stops_what_is_worse_than_its_own_cells_median(tiny_plan: Pla
     assert stopped == ["tiny-quick:depth=8,recipe=isometric:search:7"]
 
 
+def test_a_trial_that_began_again_may_report_its_epochs_again(tiny_plan: Plan) -> None:
+    studies = CellStudies(tiny_plan)
+    job = studies.next_job()
+    for epoch in (1, 2, 1, 2, 3):
+        assert not studies.report(job.trial_id, epoch, 0.5)
+
+
 def test_confirmations_are_never_stopped(tiny_plan: Plan) -> None:
     studies = CellStudies(dataclasses.replace(tiny_plan, trials_per_cell=0), method=SearchMethod(scheduler="asha"))
     job = studies.next_job()

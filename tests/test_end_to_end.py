@@ -19,6 +19,7 @@ from study.plan import Overrides, make_plan
 from study.prepare import Options, prepared_run
 from study.records import SCHEMAS, read_table
 from study.run import main
+from study.storage import Storage
 from study.sweeps import NamedSweep
 
 pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
@@ -138,6 +139,26 @@ def broken_trial(config: dict, *, data: dict) -> None:
 def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
     assert main([my_sweep, "--time-budget", "1s"]) == 0
     assert len(read_table("my_sweep-quick", "trials")) < 8
+
+
+def test_a_full_disk_ends_the_run_in_good_order(
+    my_sweep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole, writes = Storage.write, []
+
+    def until_full(self: Storage, name: str, content: bytes) -> None:
+        writes.append(name)
+        if name.startswith("trials/") and sum(write.startswith("trials/") for write in writes) > 3:
+            raise OSError(28, "No space left on device")
+        whole(self, name, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "write", until_full)
+        assert main([my_sweep]) == 1
+    assert "No space left on device" in capfd.readouterr().err
+    assert len(read_table("my_sweep-quick", "trials")) == 3
+    assert main([my_sweep]) == 0
+    check_tables()
 
 
 def test_hopeless_trials_are_pruned_and_leave_their_row(
