@@ -15,7 +15,6 @@ from optuna.distributions import json_to_distribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from tensorboardX import SummaryWriter
 
 from study.config import SEARCH
 from study.opened_run import OpenedRun
@@ -50,7 +49,7 @@ def _csv(run: OpenedRun, folder: Path) -> str:
     """One file a table; lists in JSON's form."""
     for name in SCHEMAS:
         frame = read_arrow(run.storage, name).to_pandas()
-        for column in frame.select_dtypes("object").columns:
+        for column in ("learning_rate_drops",) if name == "trials" else ():
             frame[column] = frame[column].map(lambda value: value if value is None else json.dumps(list(value)))
         frame.to_csv(folder / f"{name}.csv", index=False)
     return f"{plural(len(SCHEMAS), 'table')} as CSV"
@@ -85,6 +84,8 @@ def _frozen(run: OpenedRun, cell: str) -> Iterator[FrozenTrial]:
 
 def _tensorboard(run: OpenedRun, folder: Path) -> str:
     """One folder of events a trial: every measure of its epochs."""
+    from tensorboardX import SummaryWriter  # where torch is installed, it imports it
+
     epochs = run.epochs(run.trials["trial_id"].tolist(), ("epoch", *EPOCH_MEASURES))
     for trial_id, rows in epochs.sort_values("epoch").groupby("trial_id", observed=True):
         with SummaryWriter(str(folder / _folder_name(str(trial_id)))) as writer:

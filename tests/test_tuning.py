@@ -75,3 +75,12 @@ def test_best_settings_show_the_best_and_all_as_good_as_it() -> None:
     assert found["least"].tolist() == [0.1, 0.01]
     assert found["most"].tolist() == [0.3, 0.01]
     assert found["near"].tolist() == [2, 1]
+
+
+def test_nothing_lies_beyond_the_fields_own_range() -> None:
+    band = {"c": {"modulation_band": {"low": 1.0, "high": 1.1, "log": False}}}
+    lowest = search(cell=["c"], val_accuracy=[0.9], modulation_band=[1.0])
+    assert box_edges(lowest, band).empty
+    inner = {"c": {"modulation_band": {"low": 1.02, "high": 1.1, "log": False}}}
+    found = box_edges(search(cell=["c"], val_accuracy=[0.9], modulation_band=[1.021]), inner)
+    assert (found["next_low"][0], found["next_high"][0]) == pytest.approx((1.0, 1.06))

@@ -1,0 +1,79 @@
+"""Properties of study.opened_run, study.run_list and study.distrust: what a run says of itself."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from study.bench_tables import GeneratedRun
+from study.distrust import warnings_of
+from study.opened_run import OpenedRun, open_run
+from study.run_list import list_runs
+from study.storage import Storage
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+    storage = Storage.at(tmp_path_factory.mktemp("results") / "one")
+    GeneratedRun(depths=(8, 44), searches=3, confirms=2).write(storage)
+    return open_run(storage)
+
+
+def warnings(run: OpenedRun, **columns: object) -> str:
+    changed = dataclasses.replace(run, trials=run.trials.assign(**columns))
+    return "\n".join(warnings_of(changed, next(changed.parts)))
+
+
+def test_facts_of_a_run(run: OpenedRun) -> None:
+    assert run.axes == ["depth", "recipe"]
+    assert run.knobs == ["learning_rate", "regularizer_strength"]
+    assert run.spaces["depth=8,recipe=he_l2"]["learning_rate"]["high"] == 0.3
+    assert run.progress == (40, 40)
+    assert run.finished
+    part = next(run.parts)
+    assert (part.dataset, part.lines, part.linear_baseline["validation_accuracy"]) == ("digits", ["recipe"], 0.9)
+
+
+def test_a_run_is_finished_when_nothing_is_missing_but_the_hopeless(run: OpenedRun) -> None:
+    assert not dataclasses.replace(run, trials=run.trials.head(39)).finished
+    assert not dataclasses.replace(run, trials=run.trials.head(0)).finished
+    lost = run.trials["cell"] == "depth=44,recipe=orthonormal"
+    trials = run.trials[~lost | (run.trials["phase"] == "search")].copy()
+    trials["status"] = trials["status"].mask(lost, "failed")
+    assert dataclasses.replace(run, trials=trials).finished
+
+
+def test_epochs_and_layers_of_a_few_trials(run: OpenedRun) -> None:
+    chosen = run.trials["trial_id"].head(2).tolist()
+    epochs = run.epochs(chosen, ("epoch", "val_accuracy"))
+    assert list(epochs.columns) == ["trial_id", "epoch", "val_accuracy"]
+    assert len(epochs) == 6
+    assert set(run.layers(chosen, ("layer", "not_there_yet"))["trial_id"]) == set(chosen)
+
+
+def test_what_to_distrust_is_said(run: OpenedRun) -> None:
+    said = warnings(run)
+    assert "2 confirmed seeds in some cells: fewer than 5" in said
+    assert "3 search trials in some cells" in said
+    assert "different commits" not in said
+    assert "come from 2 different commits" in warnings(run, commit=["a"] * 20 + ["b"] * 20)
+    assert "no commit holds" in warnings(run, commit="a-dirty")
+    assert "2 kinds of device" in warnings(run, device=["cpu"] * 20 + ["cuda"] * 20)
+    assert "No cell beats logistic regression" in warnings(run, val_accuracy=0.5, status="ok")
+    assert "40 pruned" in warnings(run, status="pruned")
+    assert "nearly a linear model" in warnings(run, activation_slope=0.9)
+    part = dataclasses.replace(run, trials=run.trials.head(9))
+    assert "The run is not finished: 9 of 40 trials" in warnings(part)
+
+
+def test_runs_are_listed_with_state_progress_and_best(run: OpenedRun) -> None:
+    results = Path(run.storage.root).parent
+    (results / "broken").mkdir(exist_ok=True)
+    (results / "broken" / "run.json").write_text("{")
+    found = list_runs(results).set_index("run")
+    assert found.loc["one", "state"] == "finished"
+    assert found.loc["one", "trials"] == "40 of 40"
+    best = run.trials[run.trials["phase"] == "confirm"].groupby(["depth", "recipe"])["val_accuracy"].mean().max()
+    assert found.loc["one", "best"].startswith(f"{best:.3f} depth=8")
+    assert found.loc["broken", "state"].startswith("unreadable:")
+    assert list_runs(results / "nothing").empty

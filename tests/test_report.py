@@ -1,0 +1,119 @@
+"""The command `python -m study.report`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from study.bench_tables import GeneratedRun
+from study.report import main, write_report
+from study.storage import Storage
+
+SMALL = GeneratedRun(depths=(8, 44), searches=1, confirms=4)
+
+
+@pytest.fixture
+def run(elsewhere: Path) -> Path:
+    """A small run under results/."""
+    folder = elsewhere / "results" / "mine"
+    SMALL.write(Storage.at(folder))
+    return folder
+
+
+def test_a_name_writes_the_page_beside_the_tables(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mine"]) == 0
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    assert "How deep" in (run / "report.html").read_text()
+
+
+def test_write_report_returns_where_it_is(run: Path) -> None:
+    assert write_report(Storage.at(run)) == str(run / "report.html")
+
+
+def test_open_hands_the_page_to_the_browser(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert main([str(run), "--open", "--text"]) == 0
+    assert opened == [(run / "report.html").as_uri()]
+
+
+def test_text_gives_table_plot_answer_and_distrust(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mine", "--text"]) == 0
+    said = capsys.readouterr().out
+    assert "mine" not in said
+    for part in ("confirmed validation accuracy", "█", "plain recipes at depth 44", "What to distrust:"):
+        assert part in said
+    assert not (run / "report.html").exists()
+
+
+def test_compare_adds_a_section(run: Path) -> None:
+    SMALL.write(Storage.at(run.parent / "other"))
+    assert main(["mine", "--compare", "other"]) == 0
+    assert "Cell by cell" in (run / "report.html").read_text()
+
+
+def test_figures_are_written_as_png_and_svg(run: Path) -> None:
+    assert main(["mine", "--figures", "figures"]) == 0
+    names = sorted(path.name for path in Path("figures").iterdir())
+    stems = ("depth_curve-digits", "error_by_layer-digits", "singular_values-digits")
+    assert names == [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".svg")]
+
+
+def test_csv_holds_the_tables(run: Path) -> None:
+    assert main(["mine", "--export", "csv"]) == 0
+    trials = pd.read_csv(run / "export" / "csv" / "trials.csv")
+    assert len(trials) == 40
+    assert trials["learning_rate_drops"][0] == "[0.5, 0.75]"
+    assert sorted(path.name for path in (run / "export" / "csv").iterdir()) == [
+        "epochs.csv",
+        "layers.csv",
+        "trials.csv",
+    ]
+
+
+def test_the_journal_opens_in_optuna(run: Path) -> None:
+    assert main(["mine", "--export", "journal"]) == 0
+    file = run / "export" / "journal" / "optuna.journal"
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    study = optuna.load_study(study_name="depth=8,recipe=isometric", storage=storage)
+    trials = pd.read_parquet(run / "trials")
+    best = trials[(trials["cell"] == study.study_name) & (trials["phase"] == "search")]["val_accuracy"].max()
+    assert len(study.trials) == 1
+    assert study.best_value == best
+    assert len(optuna.get_all_study_names(storage)) == 8
+
+
+def test_tensorboard_gets_a_folder_a_trial(run: Path) -> None:
+    assert main(["mine", "--export", "tensorboard"]) == 0
+    folders = list((run / "export" / "tensorboard").iterdir())
+    assert len(folders) == 40
+    assert all(len(list(folder.iterdir())) == 1 for folder in folders)
+
+
+def test_alone_it_lists_the_runs(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert "finished" in said
+    assert "40 of 40" in said
+    run.rename(run.parent.parent / "away")
+    main([])
+    assert "No run under results/ yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["mine", "--compare", "nowhere"]])
+def test_an_unknown_run_is_one_line(run: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("error: no run nowhere")
+
+
+def test_it_needs_neither_ray_nor_torch() -> None:
+    code = "import sys, study.report; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,149 @@
+"""Properties of the report page: self-contained, escaped, small, and there for runs in every state."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.bench_tables import GeneratedRun
+from study.opened_run import OpenedRun, open_run
+from study.report_page import commands_of, embedded, render_page, state_of, trial_table
+from study.storage import Storage
+
+HOSTILE = "<img src=x onerror=alert(1)></script><b>&"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+    storage = Storage.at(tmp_path_factory.mktemp("generated"))
+    GeneratedRun().write(storage)
+    return open_run(storage)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+    """Too few search trials for importances, which take most of a page's time."""
+    storage = Storage.at(tmp_path_factory.mktemp("small"))
+    GeneratedRun(depths=(8, 110), searches=1).write(storage)
+    return open_run(storage)
+
+
+@pytest.fixture(scope="module")
+def page(run: OpenedRun) -> str:
+    return render_page(run)
+
+
+def data_of(page: str) -> dict[str, object]:
+    """The page's data as its script reads them."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def text_of(page: str) -> str:
+    """The page without its scripts and style."""
+    return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_the_page_opens_with_question_answer_picture_and_what_to_distrust(page: str) -> None:
+    text = text_of(page)
+    parts = ("How deep can a plain CNN be trained", "recipes at depth 110", 'data-chart="0"', "What to distrust")
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("Trainability limit", "Error against depth, fitted", "Every pair", "Interquartile means"),
+        *("Importance, all trials", "Isolation curves", "Edges of boxes", "Best learning rate by depth"),
+        *("Cost by cell", "Cost to reach the linear baseline", "Accuracy against cost", "Where training diverges"),
+        *("Expected best accuracy", "Growth of the error", "Depth 110: error by layer", "Depth 110: singular values"),
+        *("Depth 110: modulation factors", "Depth 110: Gram defect", "Provenance"),
+    ],
+)
+def test_every_part_of_the_analysis_has_its_place(page: str, title: str) -> None:
+    assert title in text_of(page)
+
+
+def test_the_page_is_small_and_asks_the_network_for_nothing(page: str) -> None:
+    assert len(page.encode()) < 8e6
+    text = text_of(page)
+    assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', text) == []
+    assert "url(" not in page[page.index("<style>") : page.index("</style>")]
+    assert "default-src 'none'" in text
+
+
+def test_every_text_from_data_is_escaped(small: OpenedRun) -> None:
+    trials = small.trials.assign(error=HOSTILE, host=HOSTILE)
+    trials["recipe"] = trials["recipe"].where(trials["recipe"] != "he_l2", HOSTILE)
+    facts = {**small.facts, "question": HOSTILE, "run": HOSTILE, "machine": {HOSTILE: HOSTILE}}
+    page = render_page(dataclasses.replace(small, trials=trials, facts=facts))
+    assert "<img" not in page[: page.index('<script type="application/json"')]
+    data = page[page.index('id="data">') : page.index("</script>", page.index('id="data">'))]
+    assert "<" not in data[len('id="data">') :]
+    assert any(HOSTILE in map(str, row) for row in data_of(page)["trials"]["rows"])
+    names = [trace.get("name", "") for chart in data_of(page)["charts"] for trace in chart["data"]]
+    assert not any("<" in name for name in names)
+
+
+def test_the_trial_table_holds_every_trial(run: OpenedRun, page: str) -> None:
+    table = data_of(page)["trials"]
+    assert table["columns"][:3] == ["trial_id", "phase", "status"]
+    assert [row[0] for row in table["rows"]] == run.trials["trial_id"].tolist()
+    assert len(data_of(page)["maps"]) > 50
+
+
+@pytest.mark.parametrize("kept", [0, 3, 40])
+def test_a_run_still_going_has_a_page(small: OpenedRun, kept: int) -> None:
+    going = dataclasses.replace(small, trials=small.trials.head(kept))
+    page = text_of(render_page(going))
+    assert f"not finished: {kept} of {small.planned} trials" in page
+    assert ("Nothing is finished yet" in page) == (kept == 0)
+
+
+def test_a_run_that_compares_and_searches_nothing_has_a_page(small: OpenedRun) -> None:
+    trials = small.trials[(small.trials["cell"] == "depth=8,recipe=residual")].assign(cell="all")
+    facts = {"run": "bare", "compared": {"all": {}}, "confirm_seeds": 5}
+    text = text_of(render_page(OpenedRun(small.storage, facts, trials)))
+    assert "The only cell" in text
+    assert "The run searches nothing." in text
+
+
+def test_data_sets_are_never_mixed(small: OpenedRun) -> None:
+    trials = pd.concat([small.trials, small.trials.assign(dataset="fashion_mnist")], ignore_index=True)
+    compared = {cell: {"dataset": "digits", **point} for cell, point in small.facts["compared"].items()}
+    both = dataclasses.replace(small, trials=trials, facts={**small.facts, "compared": compared})
+    text = text_of(render_page(both))
+    assert "confirmed, on digits" in text
+    assert "confirmed, on fashion_mnist" in text
+    assert text.count("What to distrust") == 2
+
+
+def test_two_runs_stand_side_by_side(small: OpenedRun) -> None:
+    better = small.trials.assign(val_accuracy=small.trials["val_accuracy"] + 0.001 * (small.trials["seed"] + 1))
+    other = dataclasses.replace(small, facts={**small.facts, "run": "other", "confirm_seeds": 7}, trials=better)
+    text = text_of(render_page(small, other))
+    assert "Beside other" in text
+    assert "generated less other" in text
+    assert "confirm_seeds" in text
+
+
+def test_state_commands_and_provenance(run: OpenedRun) -> None:
+    assert state_of(run) == f"finished, {len(run.trials)} trials"
+    assert commands_of(run)[1] == "python -m study.run depth_sweep --trials 4 --run generated"
+    assert trial_table(run)["total"] == len(run.trials)
+
+
+def test_embedded_json_cannot_end_its_element() -> None:
+    text = embedded({"a": "</script><!--", "b": float("nan"), 3: [1.5, None]})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script><!--", "b": None, "3": [1.5, None]}
+
+
+def test_the_templates_are_part_of_the_package() -> None:
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert 'study = ["templates/*"]' in project
