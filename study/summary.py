@@ -67,7 +67,7 @@ def print_text(run: OpenedRun, console: Console) -> None:
         if part.linear_baseline is not None:
             console.print(NOTE.format(**part.linear_baseline), markup=False)
         console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
-        for line in [*_limits(part), *_verdicts(part), *_distrust(run, part)]:
+        for line in [*_limits(part), *_verdicts(part), *_published(run, part), *_distrust(run, part)]:
             console.print(line, markup=False)
     if run.trials.empty:
         console.print(f"{run.name}: nothing is finished yet.", markup=False)
@@ -140,6 +140,19 @@ def _verdicts(part: Part) -> Iterator[str]:
     if len(pairs):
         clear = pairs[pairs["verdict"].str.endswith("is better")]
         yield f"\n{len(clear)} of {len(pairs)} paired comparisons of recipes end in a verdict (corrected by Holm)."
+
+
+def _published(run: OpenedRun, part: Part) -> Iterator[str]:
+    """Test errors that others report for the same cells, beside ours."""
+    published = run.facts.get("published_test_error", {})
+    if not published:
+        return
+    ours = depth_curve(part.trials, by=("cell",), metric="test_accuracy").set_index("cell")
+    yield "\nTest error, published and ours (mean and 95 % interval over seeds):"
+    for cell, error in published.items():
+        if cell in ours.index:
+            mean, low, high = (1.0 - ours.loc[cell, name] for name in ("mean", "low", "high"))
+            yield f"- {cell}: published {error:.1%}, ours {mean:.1%} [{high:.1%}, {low:.1%}]"
 
 
 def _distrust(run: OpenedRun, part: Part) -> Iterator[str]:

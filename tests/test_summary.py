@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from study.config import TrialConfig
-from study.records import TableWriter, write_json
+from study.records import TableWriter, read_json, write_json
 from study.storage import Storage
 from study.summary import print_summary
 
@@ -30,7 +30,7 @@ def finished_run(storage: Storage, datasets: list[str], seeds: int = 3) -> None:
 def row(cell: str, seed: int, accuracy: float, **point: object) -> dict[str, object]:
     fields = TrialConfig(epochs=1, seed=seed).model_dump() | point
     known = {"cell": cell, "phase": "confirm", "trial_id": f"{cell}:{seed}", "status": "ok", "num_classes": 10}
-    return fields | known | {"val_accuracy": accuracy}
+    return fields | known | {"val_accuracy": accuracy, "test_accuracy": accuracy}
 
 
 def summary(storage: Storage, width: int = 100) -> str:
@@ -59,6 +59,14 @@ def test_data_sets_are_never_mixed(tmp_path) -> None:
     assert "r on digits" in said
     assert "r on fashion_mnist" in said
     assert storage.names("") == ["depth_curve-digits.png", "depth_curve-fashion_mnist.png", "run.json"]
+
+
+def test_published_errors_stand_beside_ours(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits"])
+    cell = "dataset=digits,depth=20,recipe=he_l2"
+    write_json(storage, "run.json", read_json(storage, "run.json") | {"published_test_error": {cell: 0.12}})
+    assert f"- {cell}: published 12.0%, ours 9.9% [9.7%, 10.1%]" in summary(storage)
 
 
 @pytest.mark.parametrize("width", [60, 120])
