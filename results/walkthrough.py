@@ -2,7 +2,6 @@
 
 import sys
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -23,15 +22,17 @@ from study.comparison import paired_comparisons  # noqa: E402
 
 curve = depth_curve(trials)
 print(answer(trials))
-print(paired_comparisons(trials)[["depth", "a", "b", "difference", "low", "high", "holm", "verdict"]].head(10))
+pairs = paired_comparisons(trials).query("depth == depth.max()")
+print(pairs[["a", "b", "difference", "low", "high", "holm", "verdict"]].round(3).to_string(index=False))
 
 # The figure: error on a log scale, because 0.98 and 0.99 are as far apart as 0.96 and 0.98.
 figure = Figure(figsize=(5, 3.2), layout="constrained")
 axes = figure.subplots()
 for recipe, line in curve.groupby("recipe"):
-    ends = np.clip([line["mean"] - line["low"], line["high"] - line["mean"]], 0, 0.999 * (1 - line["mean"].to_numpy()))
-    axes.errorbar(line["depth"], 1 - line["mean"], ends[::-1], marker="o", capsize=2, label=recipe)
-axes.set(xscale="log", yscale="log", xlabel="depth", ylabel="validation error", xticks=curve["depth"].unique())
-axes.set_xticklabels(curve["depth"].unique())
+    error, low, high = 1 - line["mean"], 1 - line["high"].clip(upper=0.999), 1 - line["low"]
+    axes.errorbar(line["depth"], error, [error - low, high - error], marker="o", ms=4, capsize=2, label=recipe)
+axes.set(xscale="log", yscale="log", ylim=(0.005, 1), xlabel="depth", ylabel="validation error")
+axes.set_xticks(curve["depth"].unique(), curve["depth"].unique())
+axes.minorticks_off()
 axes.legend(fontsize=7)
 figure.savefig("walkthrough.png", dpi=200)

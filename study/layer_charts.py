@@ -13,7 +13,7 @@ MOST_LAYERS, MOST_EPOCHS = 128, 40  # A heat map of more cells shows no more; la
 MAP_HEIGHT = 150
 LEAST_VALUE = 1e-6  # A log axis has no place for a singular value of 0.
 ENDS = ("singular_value_min", "singular_value_max")
-LAYER_AXIS = titled("layer (0: the stem, the loss is to the right)")
+LAYER_AXIS = titled("layer (0: stem; loss at the right)")
 
 
 def profile_chart(profiles: pd.DataFrame, names: Sequence[str], column: str, y: Layout) -> Chart:
@@ -71,10 +71,11 @@ def epoch_chart(growth: pd.DataFrame, names: Sequence[str], column: str, y: Layo
 
 def heat_maps(profiles: pd.DataFrame, names: Sequence[str], column: str, words: str) -> Chart:
     """Layer by epoch, one map under the other for each combination of `names`, all on one colour scale."""
-    groups = list(profiles.groupby(line_names(profiles, names).to_numpy(), sort=True))
+    known = profiles[profiles[column].notna()]  # residual nets have an error at block outputs only
+    groups = list(known.groupby(line_names(known, names).to_numpy(), sort=True))
     traces, axes, notes = [], {}, []
     for position, (label, rows) in enumerate(groups):
-        grid = thinned(rows.pivot_table(index="epoch", columns="layer", values=column, dropna=False))
+        grid = thinned(rows.pivot_table(index="epoch", columns="layer", values=column))
         suffix = "" if position == 0 else str(position + 1)
         top = 1 - position / len(groups)
         traces.append(

@@ -52,7 +52,7 @@ def _panels(
         axes.set_ylabel(words, fontsize=NOTE_POINTS)
         axes.grid(True, color=GRID_COLOR)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[-1].set_xlabel("layer (0: the stem, the loss is to the right)", fontsize=TEXT_POINTS)
+    figure.axes[-1].set_xlabel("layer (0: stem; loss at the right)", fontsize=TEXT_POINTS)
     figure.axes[0].legend(fontsize=NOTE_POINTS, frameon=False, ncols=3)
     figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_POINTS, fontweight="bold")
     return figure

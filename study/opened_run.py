@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from study.config import CONFIRM, SEARCH
 from study.records import SCHEMAS, locate_run, read_arrow, read_json
+from study.scores import select
 from study.storage import RUN_FILE, Storage
 
 DEFAULT_SAMPLER = "tpe"  # What a cell's study draws with when its declaration names nothing else.
@@ -66,11 +67,11 @@ class OpenedRun:
 
     @property
     def parts(self) -> Iterator[Part]:
-        """Each data set by itself, in order of appearance."""
+        """Each data set by itself, in order of appearance; lists as text, so that any field can be an axis."""
         axes = [name for name in self.axes if name != "dataset"]
         for dataset, rows in self.trials.groupby("dataset", sort=False):
             baseline = self.facts.get("linear_baseline", {}).get(dataset)
-            yield Part(str(dataset), rows.reset_index(drop=True), axes, baseline)
+            yield Part(str(dataset), select(rows, list(rows.columns)).reset_index(drop=True), axes, baseline)
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, dict[str, Any]]]:

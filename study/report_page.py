@@ -22,6 +22,7 @@ from study.report_compare import compare_section
 from study.report_layers import MAPPED, layer_section, most_wanted, trial_maps
 from study.report_sections import comparison_section, cost_section, curve_section, picture
 from study.report_tuning import tuning_section
+from study.scores import select
 
 MOST_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
 ERROR_CHARACTERS = 300  # Of a failed trial's error: its last lines.
@@ -114,7 +115,7 @@ def trial_table(run: OpenedRun) -> dict[str, Any]:
     outcome = run.trials["error"].notna().any()
     names = ["trial_id", "phase", "status", *MEASURES[:2], *settings, *MEASURES[2:], *(["error"] if outcome else [])]
     kept = run.trials if len(run.trials) <= MOST_TRIALS else most_wanted(run.trials).head(MOST_TRIALS)
-    rows = kept.reindex(columns=names)
+    rows = select(kept.reindex(columns=names), names)
     if outcome:
         rows = rows.assign(error=rows["error"].astype("string").str.strip().str[-ERROR_CHARACTERS:])
     columns = [_plain(rows[name]) for name in names]

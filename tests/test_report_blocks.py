@@ -85,6 +85,7 @@ def test_heat_maps_are_thinned_evenly_and_keep_their_ends() -> None:
     small = thinned(grid)
     assert small.shape == (MOST_EPOCHS, MOST_LAYERS)
     assert (small.index[0], small.index[-1], small.columns[-1]) == (0, 199, 998)
-    rows = pd.DataFrame({"epoch": [1, 1, 2, 2], "layer": [0, 1, 0, 1], "recipe": "r", "value": [0.0, np.nan, 1, 2]})
-    chart = heat_maps(rows, ["recipe"], "value", "log10")
+    columns = {"epoch": [1, 1, 1, 2, 2, 2], "layer": [0, 1, 2] * 2, "value": [0.0, np.nan, np.nan, 1, 2, np.nan]}
+    chart = heat_maps(pd.DataFrame(columns).assign(recipe="r"), ["recipe"], "value", "log10")
     assert chart["data"][0]["z"] == [[0.0, None], [1.0, 2.0]]
+    assert chart["data"][0]["x"] == [0, 1]

@@ -1,17 +1,20 @@
 """Properties of the report page: self-contained, escaped, small, and there for runs in every state."""
 
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from study.bench_tables import GeneratedRun
 from study.opened_run import OpenedRun, open_run
 from study.report_page import commands_of, embedded, render_page, state_of, trial_table
 from study.storage import Storage
+from study.summary import print_text
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&"
 
@@ -111,6 +114,32 @@ def test_a_run_that_compares_and_searches_nothing_has_a_page(small: OpenedRun) -
     text = text_of(render_page(OpenedRun(small.storage, facts, trials)))
     assert "The only cell" in text
     assert "The run searches nothing." in text
+
+
+ODD_RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "null on an axis": ({"gradient_clip": [None, 1.0] * 24}, ["depth", "gradient_clip", "recipe"]),
+    "a list on an axis": ({}, ["learning_rate_drops", "recipe"]),
+    "no depth": ({}, ["recipe"]),
+    "depth alone": ({}, ["depth"]),
+    "all diverged": ({"status": "diverged", "val_accuracy": None}, ["depth", "recipe"]),
+    "all failed": (
+        {"status": "failed", "error": "boom", "finished_at": None}
+        | dict.fromkeys(("val_accuracy", "train_seconds", "device", "host")),
+        ["depth", "recipe"],
+    ),
+    "search only": ({"phase": "search", "num_classes": None}, ["depth", "recipe"]),
+    "all pruned": ({"status": "pruned"}, ["depth", "recipe"]),
+}
+
+
+@pytest.mark.parametrize("name", ODD_RUNS)
+def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
+    columns, axes = ODD_RUNS[name]
+    trials = small.trials.assign(**columns)
+    facts = {**small.facts, "compared": {"cell": dict.fromkeys(axes)}}
+    odd = dataclasses.replace(small, trials=trials, facts=facts)
+    assert "What to distrust" in text_of(render_page(odd))
+    print_text(odd, Console(file=io.StringIO()))
 
 
 def test_data_sets_are_never_mixed(small: OpenedRun) -> None:

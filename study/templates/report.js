@@ -1,8 +1,8 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const page = { rows: 100, step: 200, sort: null, descending: false };
-const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 const narrow = () => window.innerWidth < 640;
+const page = { rows: narrow() ? 25 : 100, step: 200, sort: null, descending: false };
+const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
 function element(tag, text, parent) {
   const made = document.createElement(tag);
@@ -151,7 +151,7 @@ function showTrial() {
     box.className = "chart";
     const axes = { xaxis: { title: { text: "layer" } }, yaxis: { title: { text: "epoch" }, type: "category", automargin: true } };
     const clear = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: 230, margin: { l: 48, r: 8, t: 8, b: 42 } };
-    const trace = { type: "heatmap", colorscale: "Viridis", x: kept.layers, y: kept.epochs.map(String), z: grid(map, kept.epochs, kept.layers), colorbar: { thickness: 12 } };
+    const trace = { type: "heatmap", connectgaps: true, colorscale: "Viridis", x: kept.layers, y: kept.epochs.map(String), z: grid(map, kept.epochs, kept.layers), colorbar: { thickness: 12 } };
     Plotly.newPlot(box, [trace], { ...axes, ...clear }, config);
   });
 }
