@@ -118,7 +118,7 @@ class Display:
         table = Table(box=None, pad_edge=False)
         columns = dict.fromkeys(_value(cell, column_name) for cell in cells)
         for heading in (" ".join(row_names), *columns):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in cells)
         entries = {
             (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress_of(cell.name)

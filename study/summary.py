@@ -83,7 +83,7 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
     columns = curve[across].drop_duplicates().tolist()
     table = Table(box=None, pad_edge=False)
     for heading in (" ".join(down), *map(str, columns)):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for values, row in curve.groupby(down or (lambda _: ""), sort=False):
         cells = row.set_index(across)
         name = " ".join(map(str, values)) if isinstance(values, tuple) else str(values)
