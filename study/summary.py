@@ -92,8 +92,8 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
 
 
 def _cell(cell: Any) -> str:
-    """`.981 [.970, .992]`, how many of its seeds diverged, and the activation's slope."""
-    interval = "" if pd.isna(cell["low"]) else f" [{cell['low']:.3f}, {cell['high']:.3f}]"
+    """The mean, its interval, how many of its seeds diverged, and the activation's slope: a line each."""
+    interval = "" if pd.isna(cell["low"]) else f"\n[{cell['low']:.3f}, {cell['high']:.3f}]"
     diverged = f"\n{cell['diverged']} of {cell['seeds']} seeds diverged" if cell["diverged"] else ""
     slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
     return f"{cell['mean']:.3f}{interval}{diverged}{slope}"
