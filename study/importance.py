@@ -26,9 +26,9 @@ Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 METHODS = ("fanova", "ped_anova")
 LEAST_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
 # fANOVA's cost grows with the square of the trials: of more than these many, as many are drawn. A bootstrap of fewer
-# trials and smaller forests errs towards wider intervals. Together about 5 s at most.
-ROWS_AT_MOST, TREES = 160, 32
-RESAMPLES, RESAMPLED_ROWS, RESAMPLED_TREES = 20, 80, 8
+# trials and smaller forests errs towards wider intervals. Together about 3 s a scope at most.
+ROWS_AT_MOST, TREES = 128, 32
+RESAMPLES, RESAMPLED_ROWS, RESAMPLED_TREES = 20, 60, 8
 FEW_VALUES = 12  # A compared number with more values than this is taken as a number, else as a choice.
 
 

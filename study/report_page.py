@@ -7,6 +7,7 @@ escapes, and the page's script puts them into the document as text. A content se
 import json
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
         compared=compared,
         provenance=provenance_of(run),
         commands=commands_of(run),
+        place=place_of(run),
         plotly=get_plotlyjs(),
         data=embedded(
             {"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED}
@@ -150,6 +152,12 @@ def provenance_of(run: OpenedRun) -> list[tuple[str, str]]:
         **facts.get("machine", {}),
     }
     return [(name, str(value)) for name, value in stated.items() if value not in (None, "")]
+
+
+def place_of(run: OpenedRun) -> str:
+    """Where the run lies, below the working directory where it does: a page may be read on another machine."""
+    here = Path.cwd().as_posix() + "/"
+    return run.storage.root.removeprefix(here)
 
 
 def commands_of(run: OpenedRun) -> list[str]:

@@ -32,6 +32,7 @@ from study.scores import FAILURES, METRICS
 from study.trainability import loss_bands, loss_fits, trainability_limits
 
 METRIC = "val_accuracy"
+MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
 MAP_DODGE = 0.06  # Lines stand this many octaves of depth apart in the map, so that equal settings stay visible.
 WORDS = METRICS[METRIC][0]
 LIMIT_WORDS = {
@@ -224,6 +225,10 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     if "learning_rate" not in run.knobs or searched.empty:
         return
     counts = divergence_map(part.trials, "learning_rate", by=["depth"])
+    note = MAP_NOTE
+    if len(searched) > MOST_POINTS:
+        note += f" {MOST_POINTS:,} of {len(searched):,} trials, drawn at random."
+        searched = searched.sample(MOST_POINTS, random_state=0)
     names = ["cell", "learning_rate", "status", "val_accuracy"]
     hover = [hover_of(row, names) for row in searched.to_dict("records")]
     x = ("learning_rate", log_axis("learning rate (log scale)", searched["learning_rate"]))
@@ -233,7 +238,7 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
         failed = rows["status"].isin(FAILURES)
         chance = rows["val_accuracy"].fillna(0.0) <= 1.5 / rows["num_classes"].astype(np.float64).fillna(10)
         trace["marker"]["symbol"] = np.select([failed, chance], ["x-thin-open", "circle-open"], "circle").tolist()
-    yield Block("Where training diverges", MAP_NOTE, chart)
+    yield Block("Where training diverges", note, chart)
     if counts["diverged"].any():
         columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
         few = counts[counts["diverged"] > 0]

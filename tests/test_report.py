@@ -1,5 +1,6 @@
 """The command `python -m study.report`."""
 
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,10 @@ def run(elsewhere: Path) -> Path:
 def test_a_name_writes_the_page_beside_the_tables(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mine"]) == 0
     assert capsys.readouterr().out.strip() == str(run / "report.html")
-    assert "How deep" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "How deep" in page
+    assert 'pd.read_parquet("results/mine/trials")' in html.unescape(page)
+    assert str(run) not in page
 
 
 def test_write_report_returns_where_it_is(run: Path) -> None:
