@@ -18,6 +18,24 @@ def stream(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(crc32(f"{seed}:{purpose}".encode()))
 
 
+class Normalizer:
+    """Images uint8 to float32, each channel with mean 0 and variance 1, in channels_last order.
+
+    Args:
+        mean, std: per channel, of pixels in [0, 1].
+        device: of the images.
+    """
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> None:
+        scale = 255.0 * torch.tensor(std, device=device)
+        self.scale = (1.0 / scale).view(1, -1, 1, 1)
+        self.shift = (torch.tensor(mean, device=device) * 255.0 / scale).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return (images * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
+
+
 class Batches:
     """Normalised batches of one data set on one device.
 
@@ -31,9 +49,7 @@ class Batches:
     def __init__(self, data: ImageData, device: torch.device, *, augment: bool, seed: int) -> None:
         self._device, self._augment, self._flip = device, augment, data.mirror_keeps_class
         self._order, self._augmentation = stream(seed, "order"), stream(seed, "augmentation")
-        scale = 255.0 * torch.tensor(data.std, device=device)
-        self._scale = (1.0 / scale).view(1, -1, 1, 1)
-        self._shift = (torch.tensor(data.mean, device=device) * 255.0 / scale).view(1, -1, 1, 1)
+        self._normalize = Normalizer(data.mean, data.std, device)
         self._splits = {name: self._load(getattr(data, name)) for name in ("train", "validation", "test")}
 
     def training(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -55,9 +71,6 @@ class Batches:
         # A copy: arrays mapped from the object store are read-only, which torch does not support.
         images = torch.tensor(split.images, device=self._device)
         return images, torch.tensor(split.labels, device=self._device)
-
-    def _normalize(self, images: Tensor) -> Tensor:
-        return (images * self._scale - self._shift).contiguous(memory_format=torch.channels_last)
 
     def _crop_and_flip(self, images: Tensor) -> Tensor:
         """Pad by size // 8, crop at a random place, mirror half of the images where that keeps their class."""

@@ -57,7 +57,7 @@ def test_augmented_images_are_crops_of_the_padded_original(mirror: bool) -> None
 def batches_of(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     """One epoch's images as uint8 again, and labels."""
     images, labels = next(batches.training(50))
-    pixels = (images + batches._shift) / batches._scale
+    pixels = (images + batches._normalize.shift) / batches._normalize.scale
     return pixels.round().to(torch.uint8).numpy(), labels.numpy()
 
 
