@@ -15,7 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from study.datasets import DATASETS, find_dataset, resolve_data_dir
+from study.datasets import DATASETS, find_dataset, missing_message, resolve_data_dir
+from study.image_folder import ImageFolder
 
 NETWORK_PATIENCE_SECONDS = 30.0  # for a silent server; torchvision would wait for ever
 PIPED_WIDTH = 120  # columns off a terminal, so that a listing in a file is not folded; wide enough for every column
@@ -28,8 +29,9 @@ examples:
   python -m study.datasets fetch svhn --data-dir ~/sets             download into another folder ...
   python -m study.run depth_sweep --dataset svhn --data-dir ~/sets  ... and train on it
 
-digits needs no download. Sets that torchvision has already unpacked in the folder are used as they are. Validation
-images are always taken out of the official train set; the official test set stays whole.
+digits needs no download, and imagefolder is a folder of your own. Sets that torchvision has already unpacked in the
+folder are used as they are. Validation images are always taken out of the official train set; the official test set
+stays whole.
 """
 
 
@@ -73,6 +75,11 @@ def fetch(name: str, data_dir: Path | None = None) -> str:
     dataset, folder = find_dataset(name), resolve_data_dir(data_dir)
     if not dataset.source.files(folder):
         return f"{name}: embedded, nothing to fetch"
+    if isinstance(dataset.source, ImageFolder):
+        message = missing_message(name, folder)
+        if message is not None:
+            raise ValueError(f"there is nothing to fetch: {message}")
+        return f"{name}: here, in {dataset.place(folder)}"
     try:
         with _impatient_sockets():
             dataset.source.fetch(folder)

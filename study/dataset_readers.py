@@ -68,8 +68,8 @@ class Source(Protocol):
 
 
 def all_here(paths: tuple[Path, ...]) -> bool:
-    """True where each is a file; a folder that may not be entered counts as empty, which `Path.is_file` would raise."""
-    return all(os.path.isfile(path) for path in paths)
+    """True where each is there; a folder that may not be entered counts as empty, which `Path.exists` would raise."""
+    return all(os.path.exists(path) for path in paths)
 
 
 def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

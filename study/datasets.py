@@ -1,7 +1,8 @@
 """The data sets of the study: which there are, whether they are here, and how they come as arrays.
 
 `python -m study.datasets` lists them and `python -m study.datasets fetch NAME` brings one (`study.dataset_commands`).
-A set is held whole as uint8; augmenting and normalising are the trainer's. Never imports Ray, never uses the network.
+A set is held whole as uint8, or, where it is too large for that, by the names of its images (`study.image_folder`).
+Augmenting and normalising are the trainer's. Never imports Ray, never uses the network.
 """
 
 import os
@@ -24,13 +25,16 @@ from study.dataset_readers import (
     all_here,
     stratified_split,
 )
+from study.image_folder import LAYOUT, ImageFolder, StreamedData
 
 __all__ = [
     "DATASETS",
+    "AnyData",
     "Dataset",
     "ImageData",
     "ImageSplit",
     "MissingDataset",
+    "StreamedData",
     "find_dataset",
     "load_dataset",
     "missing_message",
@@ -59,10 +63,27 @@ class ImageData:
     std: tuple[float, ...]
     mirror_keeps_class: bool
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that a trial holds for the set."""
+        return sum(split.images.nbytes for split in (self.train, self.validation, self.test))
+
+
+AnyData = ImageData | StreamedData
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a set before it is read. Counts are those after the split, `size` is that of the download."""
+    """What is known of a set before it is read. Counts are those after the split, `size` is that of the download.
+
+    Of a user's own folder they are ImageNet's, to list and to weigh cells; the true ones are the loaded set's.
+    """
 
     title: str
     licence: str
@@ -74,8 +95,13 @@ class Dataset:
     validation_images: int
     test_images: int
     mirror_keeps_class: bool
-    source: Source
+    source: Source | ImageFolder
     other_way: str = ""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether it is a user's folder, of which names alone are held."""
+        return isinstance(self.source, ImageFolder)
 
     def is_here(self, data_dir: Path | None = None) -> bool:
         """True where every file lies in its place; a look at names only, nothing is read."""
@@ -158,6 +184,19 @@ DATASETS: dict[str, Dataset] = {
         mirror_keeps_class=False,
         source=Svhn(),
     ),
+    "imagefolder": Dataset(
+        title="your folder; as ImageNet",
+        licence="the images'",
+        size="not fetched",
+        num_classes=1_000,
+        channels=3,
+        image_size=224,
+        train_images=1_231_167,
+        validation_images=50_000,
+        test_images=50_000,
+        mirror_keeps_class=True,
+        source=ImageFolder(),
+    ),
 }
 
 
@@ -179,14 +218,16 @@ def missing_message(name: str, data_dir: Path | None = None) -> str | None:
     if dataset.is_here(data_dir):
         return None
     other_way = f" ({dataset.other_way})" if dataset.other_way else ""
-    return f"dataset = {name!r} is not in {dataset.place(data_dir)}: run {_fetch_command(name, data_dir)}{other_way}"
+    way = LAYOUT if dataset.is_streamed else f"run {_fetch_command(name, data_dir)}{other_way}"
+    return f"dataset = {name!r} is not in {dataset.place(data_dir)}: {way}"
 
 
-def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
-    """Read one set and split it.
+def load_dataset(name: str, data_dir: Path | None = None) -> AnyData:
+    """Read one set, or the names of its images where it is streamed, and split it.
 
     Test is the official test set and is never touched by the search. Validation is taken out of the official train set,
-    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way).
+    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way; a tenth
+    of a folder's, at most 50,000).
 
     Args:
         name: A key of DATASETS.
@@ -201,13 +242,19 @@ def load_dataset(name: str, data_dir: Path | None = None) -> ImageData:
         raise MissingDataset(message)
     dataset = find_dataset(name)
     try:
-        archive = dataset.source.read(resolve_data_dir(data_dir))
+        return _read(name, dataset, resolve_data_dir(data_dir))
     except DamagedFile as error:
         advice = f"delete it and run {_fetch_command(name, data_dir)}"
         raise ValueError(f"dataset = {name!r}: {error}; {advice}") from error
     except OSError as error:
         raise ValueError(f"dataset = {name!r} cannot be read: {error}") from error
-    _check_archive(dataset, archive, f"dataset = {name!r} in {dataset.place(data_dir)}")
+
+
+def _read(name: str, dataset: Dataset, folder: Path) -> AnyData:
+    if isinstance(dataset.source, ImageFolder):
+        return dataset.source.open(name, folder, dataset.image_size, dataset.validation_images)
+    archive = dataset.source.read(folder)
+    _check_archive(dataset, archive, f"dataset = {name!r} in {dataset.place(folder)}")
     return _split(name, dataset, archive)
 
 
@@ -231,16 +278,8 @@ def _split(name: str, dataset: Dataset, archive: Archive) -> ImageData:
     train_rows, validation_rows = stratified_split(archive.train.labels, dataset.validation_images)
     train = archive.train.take(train_rows)
     mean, std = _channel_moments(train)
-    return ImageData(
-        name=name,
-        num_classes=dataset.num_classes,
-        train=train,
-        validation=archive.train.take(validation_rows),
-        test=archive.test,
-        mean=mean,
-        std=std,
-        mirror_keeps_class=dataset.mirror_keeps_class,
-    )
+    validation, mirror = archive.train.take(validation_rows), dataset.mirror_keeps_class
+    return ImageData(name, dataset.num_classes, train, validation, archive.test, mean, std, mirror)
 
 
 def _channel_moments(split: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

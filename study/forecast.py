@@ -18,7 +18,7 @@ import torch
 
 from study.cells import CellStudies
 from study.config import TrialConfig
-from study.datasets import ImageData, find_dataset
+from study.datasets import AnyData
 from study.plan import Plan
 from study.provenance import machine
 from study.trainer import Training, build_network
@@ -55,7 +55,7 @@ class Forecast:
     workers: int
 
 
-def forecast(plan: Plan, data: dict[str, ImageData], workers: int, cache: Path | None = None) -> Forecast:
+def forecast(plan: Plan, data: dict[str, AnyData], workers: int, cache: Path | None = None) -> Forecast:
     """Probe what is not known yet, and simulate the run."""
     readings = Readings(cache or cache_file())
     deadline = time.monotonic() + PROBE_SECONDS
@@ -68,8 +68,13 @@ def forecast(plan: Plan, data: dict[str, ImageData], workers: int, cache: Path |
             if time.monotonic() < deadline or not readings.any:
                 readings.take(end, data[config.dataset])
         step_seconds[name] = readings.step_seconds(config)
-    epoch_seconds = {name: _epoch_seconds(configs[name], step_seconds[name]) for name in configs}
-    trial_seconds = {name: _trial_seconds(configs[name], step_seconds[name]) for name in configs}
+    images = {name: len(data[config.dataset].train.labels) for name, config in configs.items()}
+    steps = {name: config.steps_per_epoch(images[name]) for name, config in configs.items()}
+    all_steps = {name: config.total_steps(images[name]) for name, config in configs.items()}
+    epoch_seconds = {name: steps[name] * step_seconds[name] * (1.0 + EVALUATION_SHARE) for name in configs}
+    trial_seconds = {
+        name: TRIAL_SECONDS + all_steps[name] * step_seconds[name] * (1.0 + EVALUATION_SHARE) for name in configs
+    }
     return Forecast(
         epoch_seconds=epoch_seconds,
         trial_bytes={name: trial_bytes(config, data[config.dataset]) for name, config in configs.items()},
@@ -112,7 +117,7 @@ class Readings:
         """Whether there is a reading at all."""
         return bool(self._here)
 
-    def take(self, config: TrialConfig, data: ImageData) -> None:
+    def take(self, config: TrialConfig, data: AnyData) -> None:
         """Measure this net, unless it is known."""
         of_kind = self._here.setdefault(kind_of(config), {})
         if str(config.depth) not in of_kind:
@@ -131,19 +136,19 @@ class Readings:
         return float(max(intercept + slope * config.depth, min(seconds) / 2))
 
 
-def probe(config: TrialConfig, data: ImageData) -> float:
-    """Median seconds of a training step on one CPU thread."""
+def probe(config: TrialConfig, data: AnyData) -> float:
+    """Median seconds of a training step, the making of its batch included, on one CPU thread."""
     torch.set_num_threads(1)
     training = Training(config, data, torch.device("cpu"))
-    seconds = []
+    times = [time.perf_counter()]
     for images, labels in islice(training.batches.training(config.batch_size), WARM_STEPS + TIMED_STEPS):
-        started = time.perf_counter()
         training.step(images, labels, record=False)
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds[WARM_STEPS:] or seconds))
+        times.append(time.perf_counter())
+    seconds = np.diff(times)
+    return float(np.median(seconds[WARM_STEPS:] if len(seconds) > WARM_STEPS else seconds))
 
 
-def trial_bytes(config: TrialConfig, data: ImageData) -> float:
+def trial_bytes(config: TrialConfig, data: AnyData) -> float:
     """Peak bytes of a trial's tensors: kept activations of one batch, weights, and the data set."""
     with torch.device("meta"):
         network = build_network(config, data)
@@ -153,29 +158,18 @@ def trial_bytes(config: TrialConfig, data: ImageData) -> float:
         sizes.append(output.numel())
 
     handles = [conv.register_forward_hook(note) for conv in network.convs]
-    shape = (config.batch_size, *data.train.images.shape[1:])
+    shape = (config.batch_size, *data.image_shape)
     network(torch.empty(shape, device="meta"))
     for handle in handles:
         handle.remove()
     weights = sum(parameter.numel() for parameter in network.parameters()) * BYTES["fp32"] * WEIGHT_COPIES
-    images = sum(getattr(data, split).images.nbytes for split in ("train", "validation", "test"))
-    return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + images)
+    return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + data.held_bytes)
 
 
 def cache_file() -> Path:
     """Where readings are kept: XDG_CACHE_HOME, or .cache in the home folder."""
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(folder) / "plain-depth-study" / "step_seconds.json"
-
-
-def _epoch_seconds(config: TrialConfig, step_seconds: float) -> float:
-    steps = config.steps_per_epoch(find_dataset(config.dataset).train_images)
-    return steps * step_seconds * (1.0 + EVALUATION_SHARE)
-
-
-def _trial_seconds(config: TrialConfig, step_seconds: float) -> float:
-    steps = config.total_steps(find_dataset(config.dataset).train_images)
-    return TRIAL_SECONDS + steps * step_seconds * (1.0 + EVALUATION_SHARE)
 
 
 def describe(plan: Plan, taken: Forecast) -> str:

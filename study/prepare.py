@@ -9,7 +9,7 @@ from typing import Any
 
 from study.baseline import linear_baseline
 from study.cells import CellStudies
-from study.datasets import ImageData, load_dataset
+from study.datasets import AnyData, load_dataset
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
 from study.lock import run_lock
@@ -59,7 +59,7 @@ class PreparedRun:
     plan: Plan
     storage: Storage
     studies: CellStudies
-    data: dict[str, ImageData]
+    data: dict[str, AnyData]
     provenance: dict[str, str]
     finished_trials: list[FinishedTrial]
 
@@ -86,7 +86,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
 
 
 def _prepare(
-    plan: Plan, options: Options, storage: Storage, data: dict[str, ImageData], say: Callable[[str], None]
+    plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
     if options.fresh:
         storage.delete_folder()
@@ -124,6 +124,6 @@ def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
     return {name: baseline["validation_accuracy"] for name, baseline in baselines.items()}
 
 
-def _baselines(data: dict[str, ImageData], known: dict[str, Any]) -> dict[str, Any]:
+def _baselines(data: dict[str, AnyData], known: dict[str, Any]) -> dict[str, Any]:
     """The linear baseline of each data set; fitted once a run."""
     return {name: known.get(name) or linear_baseline(arrays) for name, arrays in data.items()}

@@ -16,10 +16,11 @@ from models.isometry import dead_fractions, layer_statistics, orthonormality_def
 from models.modulation import build_modulation
 from models.networks import NETWORK_SIZES, ConvNet
 from models.schedules import SCHEDULES
-from study.batches import Batches, stream
+from study.batches import stream
 from study.config import TrialConfig
-from study.datasets import ImageData
+from study.datasets import AnyData
 from study.learning_rate import learning_rate_at, phase_ends
+from study.streaming import open_batches
 from study.update import WeightUpdate
 
 ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")
@@ -61,7 +62,12 @@ class EpochRecord:
 
 
 def train(
-    config: TrialConfig, data: ImageData, *, device: str = "cpu", evaluate_test: bool = False
+    config: TrialConfig,
+    data: AnyData,
+    *,
+    device: str = "cpu",
+    evaluate_test: bool = False,
+    loader_workers: int = 0,
 ) -> Iterator[EpochRecord]:
     """Train as `config` says.
 
@@ -69,11 +75,12 @@ def train(
 
     Args:
         config: every knob.
-        data: the image arrays.
+        data: the image arrays, or the names of images that are streamed.
         device: a torch device.
         evaluate_test: whether the last record carries the test accuracy.
+        loader_workers: processes that decode a streamed set; their number changes no record.
     """
-    training = Training(config, data, torch.device(device))
+    training = Training(config, data, torch.device(device), loader_workers)
     epochs = math.ceil(training.total_steps / training.steps_per_epoch)
     for epoch in range(1, epochs + 1):
         record = training.run_epoch(epoch, last=epoch == epochs, evaluate_test=evaluate_test)
@@ -85,12 +92,18 @@ def train(
 class Training:
     """A net with all that moves while it is trained."""
 
-    def __init__(self, config: TrialConfig, data: ImageData, device: torch.device) -> None:
+    def __init__(self, config: TrialConfig, data: AnyData, device: torch.device, loader_workers: int = 0) -> None:
         self.config = config
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
         self.network: ConvNet = build_network(config, data).to(device).to(memory_format=torch.channels_last)
-        self.batches = Batches(data, device, augment=config.augmentation == "standard", seed=config.seed)
+        self.batches = open_batches(
+            data,
+            device,
+            augment=config.augmentation == "standard",
+            seed=config.seed,
+            loader_workers=loader_workers,
+        )
         self._modulation = build_modulation(
             self.network,
             rule=config.modulation,
@@ -197,12 +210,12 @@ class Training:
             yield {name: _finite(value) for name, value in columns.items()}
 
 
-def build_network(config: TrialConfig, data: ImageData) -> ConvNet:
+def build_network(config: TrialConfig, data: AnyData) -> ConvNet:
     """The net that a config describes, freshly initialised from the seed's own weight stream."""
     network = NETWORK_SIZES[config.network_size][config.architecture](
         config.depth,
         width=config.width,
-        in_channels=data.train.images.shape[1],
+        in_channels=data.image_shape[0],
         num_classes=data.num_classes,
         activation=config.activation,
         activation_slope=config.activation_slope,

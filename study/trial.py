@@ -5,7 +5,7 @@ import gc
 import math
 import socket
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from ray import tune
 
 from study.config import CONFIRM, TrialConfig
-from study.datasets import ImageData
+from study.datasets import AnyData, StreamedData
 from study.memory import peak_memory_bytes, reset_peak_memory
 from study.records import SCHEMAS
 from study.trainer import EpochRecord, train
@@ -27,16 +27,20 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
 
     Args:
         config: all fields of TrialConfig, and `trial_id` and `phase`.
-        data: data set name to the Ray reference of its ImageData.
+        data: data set name to the Ray reference of its images, or of their names where it is streamed.
     """
     resources = tune.get_context().get_trial_resources().required_resources
     device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
-    torch.set_num_threads(max(1, math.floor(resources.get("CPU", 1))))
     fields = TrialConfig.model_validate({name: config[name] for name in TrialConfig.model_fields})
+    images = ray.get(data[fields.dataset])
+    cpus = max(1, math.floor(resources.get("CPU", 1)))
+    loaders = loader_workers(images, cpus, device)
+    torch.set_num_threads(cpus - loaders)
     reset_peak_memory(device)
     outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
     try:
-        outcome |= _train(fields, ray.get(data[fields.dataset]), device, confirm=config["phase"] == CONFIRM)
+        confirm = config["phase"] == CONFIRM
+        outcome |= _report(train(fields, images, device=device, evaluate_test=confirm, loader_workers=loaders))
     except (torch.OutOfMemoryError, MemoryError) as error:
         outcome |= {"status": "out_of_memory", "error": str(error)}
     outcome |= {"finished_at": datetime.now(UTC), "peak_memory_bytes": peak_memory_bytes(device)}
@@ -44,10 +48,20 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
 
 
-def _train(config: TrialConfig, data: ImageData, device: str, *, confirm: bool) -> dict[str, Any]:
+def loader_workers(data: AnyData, cpus: int, device: str) -> int:
+    """Of the trial's CPUs, how many decode images in processes of their own, so that together they are no more.
+
+    On a GPU all but the one that drives it; on CPUs one, since training takes many times as long as decoding.
+    """
+    if not isinstance(data, StreamedData):
+        return 0
+    return cpus - 1 if device == "cuda" else min(1, cpus - 1)
+
+
+def _report(epochs: Iterator[EpochRecord]) -> dict[str, Any]:
     """Train and report; returns the outcome columns of a run that ended by itself."""
     records = []
-    for record in train(config, data, device=device, evaluate_test=confirm):
+    for record in epochs:
         records.append(record)
         tune.report({"val_accuracy": record.val_accuracy, "epoch": _epoch_row(record), "layers": list(record.layers)})
     return _outcome(records)
