@@ -20,6 +20,7 @@ STEM_MACS, LAYER_MACS = (
     443_008,
     2_359_296,
 )  # multiply-adds of one 32x32 image at width 16: stem and head, and a later conv
+IMAGENET_MACS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9}  # of one 224x224 image at width 64; He et al. 2016
 UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
 
 
@@ -211,7 +212,8 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
     compared = point if recipe_name is None else {**point, "recipe": recipe_name}
     name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
     base = {**_defaults(), **sweep.fixed, **scale.fixed, **point, **forced}
-    parse_config({"depth": base["depth"], "epochs": 1}, where=f"cell {name}")  # a recipe may compute with depth
+    shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
+    parse_config({**shape, "epochs": 1}, where=f"cell {name}")
     fields = {**base, **recipe(base), **point, **forced}
     space = {key: value for key, value in sweep.search(fields).items() if key not in {**point, **forced}}
     cell = PlannedCell(
@@ -247,11 +249,13 @@ def extremes(distribution: Any) -> Sequence[Any]:
 
 
 def _relative_cost(config: TrialConfig) -> float:
-    """Multiply-adds of one trial, forward; see STEM_MACS."""
+    """Multiply-adds of one trial, forward; see STEM_MACS and IMAGENET_MACS."""
     dataset = find_dataset(config.dataset)
-    per_image = (
-        (STEM_MACS + (config.depth - 3) * LAYER_MACS) * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
-    )
+    if config.network_size == "imagenet":
+        per_image = IMAGENET_MACS[config.depth] * (dataset.image_size / 224) ** 2 * (config.width / 64) ** 2
+    else:
+        layers = STEM_MACS + (config.depth - 3) * LAYER_MACS
+        per_image = layers * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
     return per_image * config.batch_size * config.total_steps(dataset.train_images)
 
 

@@ -153,3 +153,10 @@ def test_unknown_sweeps_are_refused_with_the_known_ones() -> None:
         load_sweep("deep")
     with pytest.raises(ValueError, match="no such file"):
         load_sweep("nowhere.py")
+
+
+def test_imagenet_size_nets_are_planned_and_weighed_by_their_own_layouts(tiny_sweep: NamedSweep) -> None:
+    shape = {"network_size": "imagenet", "depth": "18,34", "width": "64", "recipe": "he_l2"}
+    shallow, deep = plan_of(tiny_sweep, dataset="imagefolder", **shape).cells
+    assert (shallow.fixed["network_size"], shallow.fixed["depth"]) == ("imagenet", 18)
+    assert deep.cost / shallow.cost == pytest.approx(2.0, rel=0.05)
