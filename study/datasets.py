@@ -185,9 +185,9 @@ DATASETS: dict[str, Dataset] = {
         source=Svhn(),
     ),
     "imagefolder": Dataset(
-        title="your folder; as ImageNet",
+        title="your photographs",
         licence="the images'",
-        size="not fetched",
+        size="your own",
         num_classes=1_000,
         channels=3,
         image_size=224,
