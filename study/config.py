@@ -94,7 +94,7 @@ class TrialConfig(BaseModel):
     def _slope_acts(self) -> Self:
         if self.activation != "leaky_relu" and self.activation_slope != 0.0:
             raise ValueError(
-                f"activation_slope {self.activation_slope} needs activation=leaky_relu: {self.activation} takes no slope"
+                f"activation_slope {self.activation_slope} needs activation=leaky_relu: {self.activation} has none"
             )
         return self
 

@@ -16,10 +16,10 @@ from study.lock import run_lock
 from study.names import check_names
 from study.plan import Plan
 from study.provenance import provenance
-from study.records import read_arrow, recover
+from study.records import read_arrow, read_json, recover
 from study.run_file import open_run_file, save_run_file
 from study.samplers import SearchMethod
-from study.storage import RESULTS, Storage
+from study.storage import RESULTS, RUN_FILE, Storage
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -82,7 +82,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         try:
             yield prepared
         finally:
-            export_journal(storage, plan.objectives, prepared.studies.planned.values(), read_finished(storage))
+            _close(prepared)
 
 
 def _prepare(
@@ -92,6 +92,7 @@ def _prepare(
         storage.delete_folder()
     content = open_run_file(storage, plan)
     content["linear_baseline"] = _baselines(data, content["linear_baseline"])
+    content["sampler"] = options.method.sampler
     save_run_file(storage, content)
     recover(storage, say)
     finished = read_finished(storage)
@@ -103,6 +104,14 @@ def _prepare(
         provenance=provenance(),
         finished_trials=finished,
     )
+
+
+def _close(prepared: PreparedRun) -> None:
+    """Leave what readers of the run look at: the journal, and the cells that an adaptive sweep has added."""
+    cells = prepared.studies.planned
+    export_journal(prepared.storage, prepared.plan.objectives, cells.values(), read_finished(prepared.storage))
+    compared = {name: cell.compared for name, cell in cells.items()}
+    save_run_file(prepared.storage, read_json(prepared.storage, RUN_FILE) | {"compared": compared})
 
 
 def read_finished(storage: Storage) -> list[FinishedTrial]:

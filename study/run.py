@@ -137,6 +137,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
     from study.display import Display
     from study.prepare import Options, prepared_run
+    from study.report import write_report
     from study.summary import print_summary
 
     how = Options(
@@ -159,6 +160,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
         print(f"error: {error}. What had finished is safe; the same command goes on from there.", file=sys.stderr)
         return FAILED
     print_summary(prepared.storage, display.console)
+    display.say(f"\nReport: {write_report(prepared.storage)}")
     return 0
 
 

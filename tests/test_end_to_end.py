@@ -51,6 +51,7 @@ def test_a_run_from_the_command_line_and_again(my_sweep: str, capsys: pytest.Cap
     assert "Linear baseline (logistic regression on the pixels): 0.9" in shown
     assert 'pd.read_parquet("' in shown
     assert Path("results/my_sweep-quick/depth_curve.png").stat().st_size > 10_000
+    assert Path("results/my_sweep-quick/report.html").stat().st_size > 1_000_000
     check_tables()
     before = pd.read_parquet("results/my_sweep-quick/trials")
     assert main([my_sweep]) == 0
@@ -84,6 +85,7 @@ def test_the_run_file_declares_the_run(my_sweep: str) -> None:
     content = json.loads(Path("results/named/run.json").read_text())
     assert content["declaration"]["cells"].keys() == {"depth=8,recipe=residual"}
     assert content["versions"]["torch"]
+    assert content["sampler"] == "tpe"
     assert 0.9 < content["linear_baseline"]["digits"]["validation_accuracy"] < 1.0
     assert content["wall_clock"]["measured_seconds"] > 0
     assert content["wall_clock"]["forecast_seconds"] > 0
