@@ -14,7 +14,7 @@ from study.records import SCHEMAS, locate_run, read_arrow, read_json
 from study.scores import select
 from study.storage import RUN_FILE, Storage
 
-DEFAULT_SAMPLER = "tpe"  # What a cell's study draws with when its declaration names nothing else.
+UNKNOWN_SAMPLER = "a sampler that run.json does not name"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class OpenedRun:
     @property
     def sampler(self) -> str:
         """What proposed the search trials: `sampler` of run.json."""
-        return str(self.facts.get("sampler", DEFAULT_SAMPLER))
+        return str(self.facts.get("sampler", UNKNOWN_SAMPLER))
 
     @property
     def planned(self) -> int:

@@ -84,7 +84,9 @@ def test_expected_best_is_refused_where_it_would_not_hold() -> None:
     trials = rows(val_accuracy=[0.8, 0.9, None], status=["ok", "ok", "diverged"])
     found = expected_best_by_trials(trials, "random", by=["recipe"])
     assert found["val_accuracy"].tolist() == pytest.approx(expected_best([0.8, 0.9, 0.1]))
-    with pytest.raises(ValueError, match="drawn by tpe, which learns from earlier trials"):
+    known = rows(val_accuracy=[0.99], trial_id=["run:cell:search:0"])
+    pd.testing.assert_frame_equal(expected_best_by_trials(pd.concat([trials, known]), "random", by=["recipe"]), found)
+    with pytest.raises(ValueError, match="drawn by tpe, and the expected best of k holds only"):
         expected_best_by_trials(trials, "tpe", by=["recipe"])
     with pytest.raises(ValueError, match="1 of 3 search trials were pruned"):
         expected_best_by_trials(trials.assign(status=["ok", "ok", "pruned"]), "random", by=["recipe"])
