@@ -104,8 +104,8 @@ def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[
     pruned = int((rows["status"] == "pruned").sum())
     if sampler not in RANDOM_SAMPLERS:
         raise ValueError(
-            f"the search trials were drawn by {sampler}, and the expected best of k holds only for trials that do not learn "
-            f"from earlier ones ({', '.join(RANDOM_SAMPLERS)})"
+            f"the search trials were drawn by {sampler}, and the expected best of k holds only for trials that do not "
+            f"learn from earlier ones ({', '.join(RANDOM_SAMPLERS)})"
         )
     if pruned:
         raise ValueError(f"{pruned} of {len(rows)} search trials were pruned: their final accuracy is unknown")

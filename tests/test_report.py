@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from study.bench_tables import GeneratedRun
-from study.report import main, write_report
+from study.report import build_parser, main, write_report
 from study.storage import Storage
 
 SMALL = GeneratedRun(depths=(8, 44), searches=1, confirms=4)
@@ -121,3 +121,11 @@ def test_an_unknown_run_is_one_line(run: Path, arguments: list[str], capsys: pyt
 def test_it_needs_neither_ray_nor_torch() -> None:
     code = "import sys, study.report; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_commands_in_the_readme_are_understood() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    commands = [line for line in readme.splitlines() if line.startswith("python -m study.report ")]
+    assert len(commands) >= 5
+    for command in commands:
+        build_parser().parse_args(command.partition("#")[0].split()[3:])
