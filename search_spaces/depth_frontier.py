@@ -4,6 +4,9 @@ A net *trains* when its confirmed accuracy is within 2 points of the same recipe
 above the linear baseline. For each recipe the depth is raised by 1.8 until a net does not train, then the bracket is
 halved. A slope near 1 makes a net nearly linear, so the frontier is sought with slopes up to 0.5 and with a free slope
 apart.
+
+Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 7507920): `isometric_nonlinear` trains at 140 layers
+(0.963) and no longer at 158 (0.926); `he_l2`, at its one rate of 0.1, is not above the linear baseline at 20 (0.923).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
 """How deep can a plain CNN be trained, and under which recipe?
 
 Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and
-the best point of each cell is trained again on fresh seeds. Finding: see results/README.md.
+the best point of each cell is trained again on fresh seeds.
+
+@@FINDING@@
 """
 
 from search_spaces.recipes import RECIPES

@@ -3,6 +3,9 @@
 Both rules meet every schedule; beside them stand the net left alone and the remedies that a reviewer would ask for:
 LARS, clipping (of the whole gradient, of each layer's) and warm-up. All else is the paper's: orthonormal start,
 orthonormality penalty, ReLU. Learning rate, band, cutoff and clipping norm are tuned where they act.
+
+Finding (quick: digits, depth 44, 8 epochs, 3 seeds, 2026-11-24, commit 7507920): LARS 0.819, cumulative modulation
+0.731, off 0.532; the intervals are wide, and no schedule of modulation is shown to beat LARS here.
 """
 
 from functools import partial

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from optuna.study import StudyDirection
 from scipy import special
 
+from study.finished import DIRECTIONS
 from study.scores import select
 
 KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends.
@@ -70,6 +72,20 @@ def pareto_front(frame: pd.DataFrame, *, best: str, cost: str) -> "pd.Series[boo
     ranked = frame[[best, cost]].dropna().sort_values([cost, best], ascending=[True, False], kind="stable")
     before = ranked[best].cummax().shift(fill_value=-np.inf)
     return pd.Series(frame.index.isin(ranked.index[ranked[best] > before]), index=frame.index)
+
+
+def non_dominated(trials: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """The Pareto front of finished search trials over any number of objectives, best of the first one on top.
+
+    A trial is on it when no other is at least as good in every objective and better in one. Objectives are names in
+    `study.finished.DIRECTIONS`, which say which way is better.
+    """
+    rows = trials[(trials["phase"] == "search") & (trials["status"] == "ok")].dropna(subset=list(objectives))
+    signs = [1.0 if DIRECTIONS[name] is StudyDirection.MAXIMIZE else -1.0 for name in objectives]
+    gains = rows[list(objectives)].to_numpy(dtype=np.float64) * signs
+    beaten = [bool(((gains >= one).all(axis=1) & (gains > one).any(axis=1)).any()) for one in gains]
+    front = rows[~np.array(beaten, dtype=bool)]
+    return front.sort_values(objectives[0], ascending=signs[0] < 0.0)
 
 
 def expected_best(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """A run in a terminal: table, small plot, answer, limits, what to distrust. `print_summary` also ends every run."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from study.analysis import answer, depth_curve
 from study.comparison import paired_comparisons
+from study.cost import non_dominated
 from study.distrust import warnings_of
 from study.figures import depth_curve_figure, save_figure
 from study.opened_run import OpenedRun, Part
@@ -67,7 +69,8 @@ def print_text(run: OpenedRun, console: Console) -> None:
         if part.linear_baseline is not None:
             console.print(NOTE.format(**part.linear_baseline), markup=False)
         console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
-        for line in [*_limits(part), *_verdicts(part), *_published(run, part), *_distrust(run, part)]:
+        sections = (_limits(part), _verdicts(part), _published(run, part), _front(run, part), _distrust(run, part))
+        for line in chain.from_iterable(sections):
             console.print(line, markup=False)
     if run.trials.empty:
         console.print(f"{run.name}: nothing is finished yet.", markup=False)
@@ -153,6 +156,18 @@ def _published(run: OpenedRun, part: Part) -> Iterator[str]:
         if cell in ours.index:
             mean, low, high = (1.0 - ours.loc[cell, name] for name in ("mean", "low", "high"))
             yield f"- {cell}: published {error:.1%}, ours {mean:.1%} [{high:.1%}, {low:.1%}]"
+
+
+def _front(run: OpenedRun, part: Part) -> Iterator[str]:
+    """The Pareto front of a search with several objectives."""
+    objectives = run.facts.get("declaration", {}).get("objectives", [])
+    if len(objectives) < 2:
+        return
+    front = non_dominated(part.trials, objectives)
+    yield f"\nPareto front of {', '.join(objectives)} (search trials, one seed each):"
+    for _, trial in front.head(MOST_BARS).iterrows():
+        reached = ", ".join(f"{name} {trial[name]:.4g}" for name in objectives)
+        yield f"- {reached}: {cell_name(trial, run.knobs)}"
 
 
 def _distrust(run: OpenedRun, part: Part) -> Iterator[str]:

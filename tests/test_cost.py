@@ -4,10 +4,20 @@ import math
 from itertools import combinations
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 
-from study.cost import cost_table, cost_to_target, divergence_map, expected_best, expected_best_by_trials, pareto_front
+from study.cost import (
+    cost_table,
+    cost_to_target,
+    divergence_map,
+    expected_best,
+    expected_best_by_trials,
+    non_dominated,
+    pareto_front,
+)
+from study.finished import DIRECTIONS
 
 
 def rows(**columns: list[object]) -> pd.DataFrame:
@@ -99,3 +109,14 @@ def test_divergence_is_counted_by_depth_and_bin() -> None:
     assert found["high"].tolist() == pytest.approx([0.1, 1.0])
     assert found[["trials", "diverged", "share"]].to_numpy().tolist() == [[2, 0, 0.0], [2, 2, 1.0]]
     assert divergence_map(trials.assign(phase="confirm"), "learning_rate").empty
+
+
+def test_the_front_over_three_objectives_is_optunas() -> None:
+    draw = np.random.default_rng(0)
+    names = ["val_accuracy", "train_seconds", "parameters"]
+    trials = pd.DataFrame(draw.random((60, 3)).round(1), columns=names).assign(phase="search", status="ok")
+    study = optuna.create_study(directions=[DIRECTIONS[name] for name in names])
+    study.add_trials([optuna.create_trial(values=row) for row in trials[names].to_numpy().tolist()])
+    front = non_dominated(trials, names)
+    assert sorted(front[names].to_numpy().tolist()) == sorted(trial.values for trial in study.best_trials)
+    assert front["val_accuracy"].is_monotonic_decreasing
