@@ -36,6 +36,12 @@ class Part:
         """The axes other than depth: one line of a depth curve for each combination of their values."""
         return [name for name in self.axes if name != "depth"]
 
+    @property
+    def contrast(self) -> str | None:
+        """The axis whose values are compared on equal seeds: the recipe where there are several, else another one."""
+        several = [name for name in self.lines if self.trials[name].nunique() > 1]
+        return "recipe" if "recipe" in several else several[-1] if several else None
+
 
 @dataclass(frozen=True)
 class OpenedRun:

@@ -60,7 +60,7 @@ PAIR_NOTE = (
     "pairs, an interval that leaves out 0 and a corrected P below 0.05. Wins: the share of seeds on which the first is "
     "better, with Wilson's interval."
 )
-IQM_NOTE = "Mean of the middle half of all seeds, over all depths, with a bootstrap interval stratified by depth."
+IQM_NOTE = "Mean of the middle half of all seeds, over all cells, with a bootstrap interval stratified by cell."
 COST_NOTE = "All trials of a cell, search and confirmation; seconds are medians, with the middle half in brackets."
 TARGET_NOTE = (
     "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
@@ -133,13 +133,14 @@ def _fits(part: Part, curve: pd.DataFrame) -> Iterator[Block]:
 
 
 def comparison_section(part: Part, anchor: str) -> Section:
-    """Recipes against each other on equal seeds."""
-    if "recipe" not in part.axes or part.trials["recipe"].nunique() < 2:
-        return Section(anchor, "Comparisons", "Nothing to compare: the run has one recipe.")
-    within = [name for name in part.axes if name != "recipe"]
-    pairs = paired_comparisons(part.trials, within=within)
+    """Recipes, or the values of another axis, against each other on equal seeds."""
+    between = part.contrast
+    if between is None:
+        return Section(anchor, "Comparisons", "Nothing to compare: only depths differ, if anything.")
+    within = [name for name in part.axes if name != between]
+    pairs = paired_comparisons(part.trials, between=between, within=within)
     if pairs.empty:
-        return Section(anchor, "Comparisons", "No two recipes are confirmed on equal seeds yet.")
+        return Section(anchor, "Comparisons", "No two cells are confirmed on equal seeds yet.")
     pairs = pairs.sort_values(within, ascending=False, kind="stable")
     deepest = pairs[(pairs[within] == pairs[within].iloc[0]).all(axis=1)] if within else pairs
     labels = [f"{a} - {b}" for a, b in zip(deepest["a"], deepest["b"], strict=True)]
@@ -154,12 +155,12 @@ def comparison_section(part: Part, anchor: str) -> Section:
         },
         **{"holm": "P, corrected", "pairs": "pairs", "verdict": "verdict"},
     }
-    means = interquartile_means(part.trials, strata=within).sort_values("mean", ascending=False)
+    means = interquartile_means(part.trials, by=[between], strata=within).sort_values("mean", ascending=False)
     blocks = [
         Block(f"Differences at {place}" if place else "Differences", "", chart),
         table("Every pair", pairs, columns, folded=len(pairs) > 12),
         table(
-            "Interquartile means", means, {"recipe": "recipe", "mean~low~high": WORDS, "seeds": "seeds"}, note=IQM_NOTE
+            "Interquartile means", means, {between: between, "mean~low~high": WORDS, "seeds": "seeds"}, note=IQM_NOTE
         ),
     ]
     return Section(anchor, "Comparisons", PAIR_NOTE, blocks)

@@ -80,6 +80,9 @@ def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
     words = knob.replace("_", " ")
     if settings.empty:
         return Block(f"Best {words} by depth", "No finished trial searched it.")
+    if not pd.api.types.is_numeric_dtype(settings["best"]):
+        columns = {name: name for name in ("depth", *part.lines)} | {"best": words, "val_accuracy": "best accuracy"}
+        return table(f"Best {words} by depth", settings, columns | {"trials": "of trials"}, folded=True)
     hover = [
         hover_of(row, ["depth", *part.lines, "best", "val_accuracy", "trials"]) for row in settings.to_dict("records")
     ]

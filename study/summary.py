@@ -136,13 +136,14 @@ def _limits(part: Part) -> Iterator[str]:
 
 def _verdicts(part: Part) -> Iterator[str]:
     """What the paired comparisons allow to be said, corrected over all of them."""
-    if "recipe" not in part.axes:
+    between = part.contrast
+    if between is None:
         return
-    within = [name for name in part.axes if name != "recipe"]
-    pairs = paired_comparisons(part.trials, within=within)
+    within = [name for name in part.axes if name != between]
+    pairs = paired_comparisons(part.trials, between=between, within=within)
     if len(pairs):
         clear = pairs[pairs["verdict"].str.endswith("is better")]
-        yield f"\n{len(clear)} of {len(pairs)} paired comparisons of recipes end in a verdict (corrected by Holm)."
+        yield f"\n{len(clear)} of {len(pairs)} paired comparisons end in a verdict (corrected by Holm)."
 
 
 def _published(run: OpenedRun, part: Part) -> Iterator[str]:

@@ -29,6 +29,11 @@ def test_facts_of_a_run(run: OpenedRun) -> None:
     assert run.knobs == ["learning_rate", "regularizer_strength"]
     assert run.spaces["depth=8,recipe=he_l2"]["learning_rate"]["high"] == 0.3
     assert run.progress == (40, 40)
+    assert next(run.parts).contrast == "recipe"
+    trials = run.trials.assign(recipe="r", width=[8, 16] * 20)
+    widths = dataclasses.replace(next(run.parts), axes=["depth", "recipe", "width"], trials=trials)
+    assert widths.contrast == "width"
+    assert dataclasses.replace(widths, axes=["depth", "recipe"]).contrast is None
     assert run.finished
     part = next(run.parts)
     assert (part.dataset, part.lines, part.linear_baseline["validation_accuracy"]) == ("digits", ["recipe"], 0.9)

@@ -142,6 +142,16 @@ def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
     print_text(odd, Console(file=io.StringIO()))
 
 
+def test_a_searched_choice_has_its_best_values_in_a_table(small: OpenedRun) -> None:
+    choice = {"name": "CategoricalDistribution", "attributes": {"choices": ["constant", "linear"]}}
+    cells = {cell: {"search": {"modulation_schedule": choice}} for cell in small.facts["compared"]}
+    trials = small.trials.assign(modulation_schedule=["constant", "linear"] * 24)
+    page = render_page(
+        dataclasses.replace(small, trials=trials, facts={**small.facts, "declaration": {"cells": cells}})
+    )
+    assert "Best modulation schedule by depth" in text_of(page)
+
+
 def test_data_sets_are_never_mixed(small: OpenedRun) -> None:
     trials = pd.concat([small.trials, small.trials.assign(dataset="fashion_mnist")], ignore_index=True)
     compared = {cell: {"dataset": "digits", **point} for cell, point in small.facts["compared"].items()}
@@ -176,3 +186,11 @@ def test_embedded_json_cannot_end_its_element() -> None:
 def test_the_templates_are_part_of_the_package() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert 'study = ["templates/*"]' in project
+
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in REFERENCE.glob("*/run.json")))
+def test_every_committed_run_has_a_page(name: str) -> None:
+    assert "What to distrust" in text_of(render_page(open_run(REFERENCE / name)))
