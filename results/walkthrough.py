@@ -17,8 +17,7 @@ cells = score.groupby([confirmed["recipe"], confirmed["depth"]]).agg(["mean", "s
 print(cells.round(3))
 
 # The intervals of the report, and a comparison on equal seeds; pandas alone would do, but these are tested.
-from study.analysis import answer, depth_curve  # noqa: E402
-from study.comparison import paired_comparisons  # noqa: E402
+from study.analysis import answer, depth_curve, paired_comparisons  # noqa: E402
 
 curve = depth_curve(trials)
 print(answer(trials))

@@ -137,8 +137,8 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
     from study.display import Display
     from study.prepare import Options, prepared_run
-    from study.report import write_report
-    from study.summary import print_summary
+    from study.report.page import write_report
+    from study.report.summary import print_summary
 
     how = Options(
         method=SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only),

@@ -1,4 +1,4 @@
-"""Properties of study.analysis on small tables whose numbers are known by hand or from SciPy."""
+"""Properties of study.analysis.curves on small tables whose numbers are known by hand or from SciPy."""
 
 import math
 import time
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from study.analysis import answer, axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.curves import answer, axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
 
 BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
 

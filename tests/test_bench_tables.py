@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.analysis import depth_curve
-from study.bench_tables import RECIPES, GeneratedRun
-from study.opened_run import open_run
+from study.analysis.curves import depth_curve
+from study.bench.generated_run import RECIPES, GeneratedRun
 from study.records import SCHEMAS, read_table
+from study.report.opened_run import open_run
 from study.storage import Storage
 
 

@@ -1,4 +1,4 @@
-"""Properties of study.comparison: by hand, against SciPy, and coverage by simulation."""
+"""Properties of study.analysis.comparison: by hand, against SciPy, and coverage by simulation."""
 
 import math
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from study.comparison import holm, interquartile_mean, interquartile_means, paired_comparisons, win_probability
+from study.analysis.comparison import holm, interquartile_mean, interquartile_means, paired_comparisons, win_probability
 
 
 def table(depth: int = 8, **accuracies: list[float]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Properties of study.cost, by hand and against brute force."""
+"""Properties of study.analysis.cost, by hand and against brute force."""
 
 import math
 from itertools import combinations
@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from study.cost import (
+from study.analysis.cost import (
     cost_table,
     cost_to_target,
     divergence_map,

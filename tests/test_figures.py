@@ -1,4 +1,4 @@
-"""Properties of study.figures: what is drawn and written, not how it looks. Figures are made without pyplot."""
+"""Properties of study.report.figures: what is drawn and written, not how it looks. Figures are made without pyplot."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.analysis import depth_curve
-from study.figures import depth_curve_figure, save_figure
+from study.analysis.curves import depth_curve
+from study.report.figures import depth_curve_figure, save_figure
 
 BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
 
@@ -162,6 +162,6 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
 
 
 def test_analysis_and_figures_load_neither_ray_nor_torch_nor_pyplot() -> None:
-    look = "import sys, study.analysis; a = set(sys.modules); import study.figures; b = set(sys.modules)"
+    look = "import sys, study.analysis.curves; a = set(sys.modules); import study.report.figures; b = set(sys.modules)"
     judge = "assert not a & {'ray', 'torch', 'matplotlib'}; assert not b & {'ray', 'torch', 'matplotlib.pyplot'}"
     subprocess.run([sys.executable, "-c", f"{look}; {judge}"], check=True)

@@ -1,4 +1,4 @@
-"""Properties of study.importance on searches whose answer is known."""
+"""Properties of study.analysis.importance on searches whose answer is known."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.importance import importances
+from study.analysis.importance import importances
 
 BOX = {"name": "FloatDistribution", "low": 0.001, "high": 1.0, "log": True, "step": None}
 

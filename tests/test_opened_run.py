@@ -1,14 +1,14 @@
-"""Properties of study.opened_run, study.run_list and study.distrust: what a run says of itself."""
+"""Properties of study.report.opened_run, study.report.run_list and study.report.distrust: what a run says of itself."""
 
 import dataclasses
 from pathlib import Path
 
 import pytest
 
-from study.bench_tables import GeneratedRun
-from study.distrust import warnings_of
-from study.opened_run import OpenedRun, open_run
-from study.run_list import list_runs
+from study.bench.generated_run import GeneratedRun
+from study.report.distrust import warnings_of
+from study.report.opened_run import OpenedRun, open_run
+from study.report.run_list import list_runs
 from study.storage import Storage
 
 

@@ -1,10 +1,10 @@
-"""Properties of study.propagation on nets whose layers are written by hand."""
+"""Properties of study.analysis.propagation on nets whose layers are written by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from study.propagation import growth_per_layer, last_epoch, layer_profiles
+from study.analysis.propagation import growth_per_layer, last_epoch, layer_profiles
 
 
 def net(trial_id: str, growth: float, *, layers: int = 5, epoch: int = 1) -> pd.DataFrame:

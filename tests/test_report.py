@@ -11,8 +11,9 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.bench_tables import GeneratedRun
-from study.report import build_parser, main, write_report
+from study.bench.generated_run import GeneratedRun
+from study.report.__main__ import build_parser, main
+from study.report.page import write_report
 from study.storage import Storage
 
 SMALL = GeneratedRun(depths=(8, 44), searches=1, confirms=4)
@@ -119,7 +120,7 @@ def test_an_unknown_run_is_one_line(run: Path, arguments: list[str], capsys: pyt
 
 
 def test_it_needs_neither_ray_nor_torch() -> None:
-    code = "import sys, study.report; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
+    code = "import sys, study.report.__main__; sys.exit(bool({'ray', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

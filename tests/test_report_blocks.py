@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.layer_charts import MOST_EPOCHS, MOST_LAYERS, heat_maps, thinned
-from study.report_blocks import MOST_ROWS, interval, number, plural, seconds, table
-from study.report_charts import bar_chart, curve_chart, dot_chart, escape, line_names, lines, log_axis
+from study.report.blocks import MOST_ROWS, interval, number, plural, seconds, table
+from study.report.charts import bar_chart, curve_chart, dot_chart, escape, line_names, lines, log_axis
+from study.report.layer_charts import MOST_EPOCHS, MOST_LAYERS, heat_maps, thinned
 
 
 @pytest.mark.parametrize(

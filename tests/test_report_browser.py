@@ -13,8 +13,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from study.bench_tables import GeneratedRun
-from study.report import write_report
+from study.bench.generated_run import GeneratedRun
+from study.report.page import write_report
 from study.storage import Storage
 
 pytestmark = pytest.mark.slow

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from study.bench_tables import GeneratedRun
-from study.opened_run import OpenedRun, open_run
-from study.report_page import commands_of, embedded, render_page, state_of, trial_table
+from study.bench.generated_run import GeneratedRun
+from study.report.opened_run import OpenedRun, open_run
+from study.report.page import commands_of, embedded, render_page, state_of, trial_table
+from study.report.summary import print_text
 from study.storage import Storage
-from study.summary import print_text
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&"
 
@@ -185,7 +185,7 @@ def test_embedded_json_cannot_end_its_element() -> None:
 
 def test_the_templates_are_part_of_the_package() -> None:
     project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
-    assert 'study = ["templates/*"]' in project
+    assert '"study.report" = ["templates/*"]' in project
 
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

@@ -1,4 +1,4 @@
-"""Properties of study.scores: intervals against SciPy and by simulation, and which rows count as what."""
+"""Properties of study.analysis.scores: intervals against SciPy and by simulation, and which rows count as what."""
 
 import math
 
@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from study.scores import cell_name, confirmed_rows, matches, mean_difference, mean_interval, seed_scores, select
+from study.analysis.scores import (
+    cell_name,
+    confirmed_rows,
+    matches,
+    mean_difference,
+    mean_interval,
+    seed_scores,
+    select,
+)
 
 
 def confirmed(**columns: object) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.records import TableWriter, read_json, write_json
+from study.report.summary import print_summary
 from study.storage import Storage
-from study.summary import print_summary
 
 
 def finished_run(storage: Storage, datasets: list[str], seeds: int = 3) -> None:

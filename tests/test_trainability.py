@@ -1,4 +1,4 @@
-"""Properties of study.trainability: limits and fits against hand-computed cases, scikit-learn and SciPy; coverage."""
+"""Trainability: limits and fits against hand-computed cases, scikit-learn and SciPy; coverage."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from study.trainability import fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
+from study.analysis.trainability import fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
 
 
 def outcomes(**trained_by_depth: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
-"""Properties of study.tuning on small searches."""
+"""Properties of study.analysis.tuning on small searches."""
 
 import pandas as pd
 import pytest
 
-from study.tuning import best_settings, box_edges, isolation_curves
+from study.analysis.tuning import best_settings, box_edges, isolation_curves
 
 
 def search(**columns: list[object]) -> pd.DataFrame:

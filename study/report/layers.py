@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from study.analysis.propagation import LAYER_COLUMNS, growth_per_layer, last_epoch, layer_profiles
 from study.config import CONFIRM
-from study.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
-from study.opened_run import OpenedRun, Part
-from study.propagation import LAYER_COLUMNS, growth_per_layer, last_epoch, layer_profiles
-from study.report_blocks import Block, Section, table
-from study.report_charts import line_names, log_axis, titled
+from study.report.blocks import Block, Section, table
+from study.report.charts import line_names, log_axis, titled
+from study.report.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
+from study.report.opened_run import OpenedRun, Part
 
 MAP_BYTES = 1_000_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
 MAPPED = {

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from study.importance import importances
-from study.opened_run import OpenedRun, Part
-from study.report_blocks import Block, Section, number, table
-from study.report_charts import depth_axis, dot_chart, hover_of, line_names, lines, log_axis, point_chart, titled
-from study.report_sections import importance_chart
-from study.tuning import Spaces, best_settings, box_edges, isolation_curves
+from study.analysis.importance import importances
+from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves
+from study.report.blocks import Block, Section, number, table
+from study.report.charts import depth_axis, dot_chart, hover_of, line_names, lines, log_axis, point_chart, titled
+from study.report.opened_run import OpenedRun, Part
+from study.report.sections import importance_chart
 
 WIDE = 10.0  # Values that differ by more than this factor are read on a log scale.
 INTRO = (

@@ -19,7 +19,7 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.importance._base import BaseImportanceEvaluator
 from optuna.trial import create_trial
 
-from study.scores import seeded, select
+from study.analysis.scores import seeded, select
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

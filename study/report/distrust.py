@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from study.analysis import depth_curve
-from study.opened_run import OpenedRun, Part
-from study.scores import FAILURES, VERDICT_FROM
-from study.tuning import box_edges
+from study.analysis.curves import depth_curve
+from study.analysis.scores import FAILURES, VERDICT_FROM
+from study.analysis.tuning import box_edges
+from study.report.opened_run import OpenedRun, Part
 
 FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.
 NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly a linear model.

@@ -16,8 +16,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.analysis import axes_of, baseline_accuracy
-from study.scores import METRICS, cell_name
+from study.analysis.curves import axes_of, baseline_accuracy
+from study.analysis.scores import METRICS, cell_name
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 REFERENCE_COLORS = ("#222222", "#7F7F7F")  # Residual nets: what the plain ones are measured against.

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from study.analysis.scores import select
 from study.config import CONFIRM, SEARCH
 from study.records import SCHEMAS, locate_run, read_arrow, read_json
-from study.scores import select
 from study.storage import RUN_FILE, Storage
 
 UNKNOWN_SAMPLER = "a sampler that run.json does not name"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special, stats
 
-from study.scores import UPPER_QUANTILE, confirmed_rows, seed_scores
+from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, seed_scores
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -44,7 +44,7 @@ def trainability_limits(
 ) -> pd.DataFrame:
     """One row for each group: the `by` names, method, limit, low, high (see `Limit`), depths, seeds, trained.
 
-    A seed has trained when it ends above chance (`study.scores.TRAINED_SHARE`); a diverged or failed one has not.
+    A seed has trained when it ends above chance (`scores.TRAINED_SHARE`); a diverged or failed one has not.
     """
     axes = list(by)
     scores = _scores_by_depth(trials, axes, metric)

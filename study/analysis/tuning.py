@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.analysis.scores import select
 from study.config import TrialConfig
-from study.scores import select
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

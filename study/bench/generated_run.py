@@ -17,10 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.analysis import depth_curve
+from study.analysis.curves import depth_curve
 from study.config import TrialConfig
 from study.records import FIRST_VERSION, SCHEMAS, TRIALS_PER_PART, read_arrow, read_table, write_json
-from study.report import write_report
+from study.report.page import write_report
 from study.storage import RUN_FILE, Storage
 
 RUN, SWEEP = "generated", "depth_sweep"

@@ -10,15 +10,15 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from study.analysis import answer, depth_curve
-from study.comparison import paired_comparisons
-from study.cost import non_dominated
-from study.distrust import warnings_of
-from study.figures import depth_curve_figure, save_figure
-from study.opened_run import OpenedRun, Part
-from study.scores import cell_name
+from study.analysis.comparison import paired_comparisons
+from study.analysis.cost import non_dominated
+from study.analysis.curves import answer, depth_curve
+from study.analysis.scores import cell_name
+from study.analysis.trainability import trainability_limits
+from study.report.distrust import warnings_of
+from study.report.figures import depth_curve_figure, save_figure
+from study.report.opened_run import OpenedRun, Part
 from study.storage import Storage
-from study.trainability import trainability_limits
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"

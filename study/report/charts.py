@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.report_blocks import Chart, interval, number
-from study.scores import cell_name
+from study.analysis.scores import cell_name
+from study.report.blocks import Chart, interval, number
 
 COLORS = ("#3d85c6", "#e07b39", "#2a9d7c", "#c46fa6", "#8b7cc8", "#b8961f", "#4aa3b8", "#d0605e")
 REFERENCE_COLOR, HELPER_COLOR = "#8a8a8a", "#8a8a8a"
@@ -77,7 +77,7 @@ def error_axis(words: str) -> Layout:
 
 
 def line_names(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[str]":
-    """One label for each row: the values of `names`, as in `study.scores.cell_name`."""
+    """One label for each row: the values of `names`, as in `study.analysis.scores.cell_name`."""
     if not names:
         return pd.Series("mean", index=frame.index)
     points = frame[list(names)]

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from study.analysis import depth_curve
-from study.comparison import interquartile_means, paired_comparisons
-from study.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
-from study.opened_run import OpenedRun, Part
-from study.report_blocks import Block, Section, plural, seconds, table
-from study.report_charts import (
+from study.analysis.comparison import interquartile_means, paired_comparisons
+from study.analysis.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
+from study.analysis.curves import depth_curve
+from study.analysis.scores import FAILURES, METRICS
+from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
+from study.report.blocks import Block, Section, plural, seconds, table
+from study.report.charts import (
     COLORS,
     LEAST_ERROR,
     band_chart,
@@ -28,8 +29,7 @@ from study.report_charts import (
     point_chart,
     titled,
 )
-from study.scores import FAILURES, METRICS
-from study.trainability import loss_bands, loss_fits, trainability_limits
+from study.report.opened_run import OpenedRun, Part
 
 METRIC = "val_accuracy"
 MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
@@ -263,7 +263,7 @@ def _expected(run: OpenedRun, part: Part) -> Block:
 
 
 def importance_chart(found: pd.DataFrame) -> Block:
-    """One scope of `study.importance.importances`."""
+    """One scope of `study.analysis.importance.importances`."""
     names = found["method"].map({"fanova": "fANOVA: the whole space", "ped_anova": "PED-ANOVA: the best tenth"})
     chart = bar_chart(
         found.assign(method=names),

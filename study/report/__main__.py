@@ -11,19 +11,18 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from study.analysis import depth_curve
+from study.analysis.curves import depth_curve
+from study.analysis.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
 from study.config import CONFIRM
-from study.export import EXPORTS, export_run
-from study.figures import FORMATS, depth_curve_figure, save_figure
-from study.layer_figures import error_figure, singular_value_figure
-from study.opened_run import OpenedRun, Part, open_run
-from study.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
-from study.report_page import render_page
-from study.run_list import COLUMNS, list_runs
-from study.storage import RESULTS, Storage
-from study.summary import print_text
+from study.report.export import EXPORTS, export_run
+from study.report.figures import FORMATS, depth_curve_figure, save_figure
+from study.report.layer_figures import error_figure, singular_value_figure
+from study.report.opened_run import OpenedRun, Part, open_run
+from study.report.page import write_report
+from study.report.run_list import COLUMNS, list_runs
+from study.report.summary import print_text
+from study.storage import RESULTS
 
-REPORT = "report.html"
 BAD_INPUT = 2
 
 DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one file that needs no network."
@@ -73,12 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0
-
-
-def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
-    """Write the page of a run beside its tables; returns its full name."""
-    storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
-    return f"{storage.root}/{REPORT}"
 
 
 def _report(options: argparse.Namespace, console: Console) -> None:

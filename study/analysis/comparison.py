@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from study.scores import (
+from study.analysis.scores import (
     RESAMPLES,
     UPPER_QUANTILE,
     VERDICT_FROM,

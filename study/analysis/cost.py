@@ -12,8 +12,8 @@ import pandas as pd
 from optuna.study import StudyDirection
 from scipy import special
 
+from study.analysis.scores import select
 from study.finished import DIRECTIONS
-from study.scores import select
 
 KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends.
 RANDOM_SAMPLERS = ("random", "qmc", "sobol")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.scores import (
+from study.analysis.scores import (
     CONTEXT,
     METRICS,
     STATUSES,

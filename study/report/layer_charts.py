@@ -1,4 +1,4 @@
-"""Charts of what happens from layer to layer. Plain plotly data, like `study.report_charts`."""
+"""Charts of what happens from layer to layer. Plain plotly data, like `study.report.charts`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.report_blocks import Chart
-from study.report_charts import FRAME_HEIGHT, Layout, escape, faded, layout, line_names, lines, log_axis, titled
+from study.report.blocks import Chart
+from study.report.charts import FRAME_HEIGHT, Layout, escape, faded, layout, line_names, lines, log_axis, titled
 
 MOST_LAYERS, MOST_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.
 MAP_HEIGHT = 150

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.analysis import depth_curve
-from study.opened_run import OpenedRun, open_run
-from study.report_blocks import seconds
-from study.scores import cell_name
+from study.analysis.curves import depth_curve
+from study.analysis.scores import cell_name
+from study.report.blocks import seconds
+from study.report.opened_run import OpenedRun, open_run
 from study.storage import RESULTS, RUN_FILE
 
 COLUMNS = ["run", "state", "trials", "best", "last_trial"]

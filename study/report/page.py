@@ -15,20 +15,28 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from study.analysis import answer, depth_curve
-from study.distrust import warnings_of
-from study.opened_run import OpenedRun, Part
-from study.report_blocks import Block, Section, plural
-from study.report_compare import compare_section
-from study.report_layers import MAPPED, layer_section, most_wanted, trial_maps
-from study.report_sections import comparison_section, cost_section, curve_section, picture
-from study.report_tuning import tuning_section
-from study.scores import select
+from study.analysis.curves import answer, depth_curve
+from study.analysis.scores import select
+from study.report.blocks import Block, Section, plural
+from study.report.compare import compare_section
+from study.report.distrust import warnings_of
+from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
+from study.report.opened_run import OpenedRun, Part
+from study.report.sections import comparison_section, cost_section, curve_section, picture
+from study.report.tuning import tuning_section
+from study.storage import Storage
 
+REPORT = "report.html"
 MOST_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
 ERROR_CHARACTERS = 300  # Of a failed trial's error: its last lines.
 MEASURES = ("val_accuracy", "test_accuracy", "train_loss", "val_loss", "epochs_completed", "train_seconds")
 DIGITS = 5
+
+
+def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
+    """Write the page of a run beside its tables; returns its full name."""
+    storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
+    return f"{storage.root}/{REPORT}"
 
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
@@ -39,8 +47,9 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
         part["hero"] = _with_chart(part["hero"], charts)
         part["sections"] = [_section(section, charts) for section in part["sections"]]
     compared = None if other is None else _section(compare_section(run, other), charts)
+    loader = PackageLoader("study.report")
     environment = Environment(
-        loader=PackageLoader("study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html.j2").render(
         run=run,

@@ -1,4 +1,4 @@
-"""Matplotlib figures of layers for print: errors and singular values by layer, in the style of `study.figures`."""
+"""Matplotlib figures of layers for print: errors and singular values by layer, in the style of `figures`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,8 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.figures import GRID_COLOR, NOTE_POINTS, PALETTE, REFERENCE_COLORS, TEXT_POINTS, TITLE_POINTS, WIDTH_INCHES
-from study.scores import cell_name
+from study.analysis.scores import cell_name
+from study.report.figures import (
+    GRID_COLOR,
+    NOTE_POINTS,
+    PALETTE,
+    REFERENCE_COLORS,
+    TEXT_POINTS,
+    TITLE_POINTS,
+    WIDTH_INCHES,
+)
 
 PANEL_INCHES = 2.6
 
@@ -17,7 +25,7 @@ def error_figure(profiles: pd.DataFrame, lines: Sequence[str], title: str) -> Fi
     """log10 of the error's magnitude over that at the top, against layer; a panel a depth, deepest first.
 
     Args:
-        profiles: of `study.propagation`, one epoch a group, with depth.
+        profiles: of `study.analysis.propagation`, one epoch a group, with depth.
         lines: names whose combinations are lines.
         title: above the figure.
     """

@@ -4,11 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis import answer
-from study.comparison import paired_comparisons
-from study.opened_run import OpenedRun, Part
-from study.report_blocks import Block, Section, number, table
-from study.report_charts import dot_chart, line_names
+from study.analysis.comparison import paired_comparisons
+from study.analysis.curves import answer
+from study.report.blocks import Block, Section, number, table
+from study.report.charts import dot_chart, line_names
+from study.report.opened_run import OpenedRun, Part
 
 MOST_DIFFERENCES = 60
 NOTE = (

@@ -17,9 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from study.config import SEARCH
-from study.opened_run import OpenedRun
 from study.records import SCHEMAS, read_arrow
-from study.report_blocks import plural
+from study.report.blocks import plural
+from study.report.opened_run import OpenedRun
 
 EPOCH_MEASURES = (
     *("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"),

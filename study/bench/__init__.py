@@ -1,0 +1,1 @@
+"""`python -m study.bench`: what a step, a loop, a trial and a report cost here. Measures and changes nothing else."""
