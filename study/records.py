@@ -82,7 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         modulation_fired=bool,
         gram_defect=float,
         **dict.fromkeys(("singular_value_min", "singular_value_max", "singular_value_mean"), float),
-        **dict.fromkeys(("weight_norm", "dead_fraction"), float),
+        **dict.fromkeys(("weight_norm", "mean_cosine", "dead_fraction"), float),
     ),
 }
 

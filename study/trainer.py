@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.initializers import INITIALIZERS
-from models.isometry import dead_fractions, layer_statistics, orthonormality_defect
+from models.isometry import dead_fractions, layer_statistics, mean_cosines, orthonormality_defect
 from models.modulation import build_modulation
 from models.networks import NETWORK_SIZES, ConvNet
 from models.schedules import SCHEDULES
@@ -204,9 +204,10 @@ class Training:
             modulation.error_norms.tolist(), modulation.factors.tolist(), modulation.fired.tolist(), strict=True
         )
         at_layer = dict(zip((site.layer for site in self.network.error_sites()), measured, strict=True))
-        for row, dead_fraction in zip(layer_statistics(self.network), dead, strict=True):
+        cosines = mean_cosines(self.network)
+        for row, cosine, dead_fraction in zip(layer_statistics(self.network), cosines, dead, strict=True):
             error = zip(ERROR_COLUMNS, at_layer.get(int(row["layer"]), ()), strict=False)
-            columns = {"epoch": epoch, **row, **dict(error), "dead_fraction": dead_fraction}
+            columns = {"epoch": epoch, **row, **dict(error), "mean_cosine": cosine, "dead_fraction": dead_fraction}
             yield {name: _finite(value) for name, value in columns.items()}
 
 
