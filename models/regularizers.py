@@ -7,6 +7,7 @@ logs, and autograd through it is the tests' oracle.
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -33,6 +34,8 @@ class Regularizer:
         grouped: whether a bank with f_in < f_out is handled in groups of f_in filters.
         zero_set: in words, the banks on which the value is 0, or that satisfy the constraint.
         fast_gradient: a cheaper approximation of `gradient` for training, where there is one.
+        gradient_of: takes a stack of weights and returns a function that answers `gradient` of what it then holds;
+            where there is one, training uses it.
         project: moves weights onto the zero set, in place; for constraints alone.
     """
 
@@ -41,6 +44,7 @@ class Regularizer:
     grouped: bool
     zero_set: str
     fast_gradient: BankFunction | None = None
+    gradient_of: Callable[[Tensor], Callable[[], Tensor]] | None = None
     project: Callable[[Tensor], None] | None = None
 
 
@@ -50,7 +54,11 @@ REGULARIZERS: dict[str, Regularizer] = {
     "none": Regularizer(penalties.none_value, penalties.none_gradient, grouped=False, zero_set="every bank"),
     "l2": Regularizer(penalties.l2_value, penalties.l2_gradient, grouped=False, zero_set="the zero bank alone"),
     "orthonormal": Regularizer(
-        penalties.orthonormal_value, penalties.orthonormal_gradient, grouped=True, zero_set=ORTHONORMAL_BANKS
+        penalties.orthonormal_value,
+        penalties.orthonormal_gradient,
+        grouped=True,
+        zero_set=ORTHONORMAL_BANKS,
+        gradient_of=penalties.orthonormal_gradient_of,
     ),
     "mutual_coherence": Regularizer(
         penalties.mutual_coherence_value,
@@ -96,6 +104,15 @@ class _Banks:
         torch._foreach_copy_(self._slots, self._weights)
         return self._stack
 
+    def gradient_by(self, regularizer: Regularizer, generator: Generator | None) -> Callable[[], Tensor] | None:
+        """What answers the gradients of the penalty on the weights that the stack holds; None for a constraint."""
+        if regularizer.gradient_of is not None:
+            return regularizer.gradient_of(self._stack)
+        gradient = regularizer.fast_gradient or regularizer.gradient
+        if gradient is None:
+            return None
+        return partial(gradient, self._stack, stride=self.stride, generator=generator)
+
     def write_back_(self) -> None:
         """Set the weights to what the stack holds."""
         torch._foreach_copy_(self._weights, self._slots)
@@ -129,17 +146,17 @@ class NetworkPenalty:
         for conv in network.convs:
             weights[conv.weight.shape, conv.stride[0]].append(conv.weight)
         self._banks = [_Banks(equals, stride) for (_, stride), equals in weights.items()]
+        self._gradients = [banks.gradient_by(self._regularizer, generator) for banks in self._banks]
 
     @torch.no_grad()
     def add_gradients_(self, strength: float) -> None:
         """Add strength times each penalty's gradient to `.grad`; call after modulation, which must not scale it."""
         if not self._acts or strength == 0.0:
             return
-        gradient = self._regularizer.fast_gradient or self._regularizer.gradient
-        if gradient is not None:
-            for banks in self._banks:
-                increments = gradient(banks.stacked(), stride=banks.stride, generator=self._generator)
-                banks.add_to_gradients_(increments, strength)
+        for banks, gradient in zip(self._banks, self._gradients, strict=True):
+            if gradient is not None:
+                banks.stacked()
+                banks.add_to_gradients_(gradient(), strength)
         gradient_of(self._classifier).add_(self._classifier, alpha=strength)
 
     @torch.no_grad()

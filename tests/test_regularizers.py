@@ -126,6 +126,18 @@ def test_a_stack_is_handled_as_its_members(name, shape):
         torch.testing.assert_close(together, torch.stack([function(one, stride=2) for one in weights]))
 
 
+@pytest.mark.parametrize("name", [name for name, entry in REGULARIZERS.items() if entry.gradient_of is not None])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (0, 1, 3, 4, 2)], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_of_a_stack_follows_what_it_holds(name, order, shape):
+    stack = torch.stack([random_weight(shape, seed) for seed in range(3)])
+    stack = stack.permute(order).contiguous().permute([order.index(axis) for axis in range(5)])
+    answer = REGULARIZERS[name].gradient_of(stack)
+    for _ in range(2):
+        torch.testing.assert_close(answer(), REGULARIZERS[name].gradient(stack))
+        stack.mul_(0.5)
+
+
 @pytest.mark.parametrize("name", CONSTRAINTS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_stack_is_projected_as_its_members(name, shape):
