@@ -4,7 +4,6 @@ Accuracies fall with depth, faster for some recipes than others, and some deep t
 a report has something to show. The numbers mean nothing.
 """
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.analysis.curves import depth_curve
+from study.bench.resident import peak_resident_bytes
 from study.config import TrialConfig
 from study.records import FIRST_VERSION, SCHEMAS, TRIALS_PER_PART, read_arrow, read_table, write_json
 from study.report.page import write_report
@@ -204,7 +204,7 @@ def measure_readers(storage: Storage) -> dict[str, float]:
         "depth_curve_seconds": curve_seconds,
         "report_seconds": report_seconds,
         "report_megabytes": len(storage.read("report.html")) / 1e6,
-        "peak_memory_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak_memory_megabytes": peak_resident_bytes() / 1e6,
     }
 
 

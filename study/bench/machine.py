@@ -1,0 +1,119 @@
+"""What the machine around the trials costs: a run of trivial trials, beside plain Ray Tune and plain Optuna."""
+
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from rich.console import Console
+
+from study import launch
+from study.bench.resident import resident_bytes
+from study.bench.rivals import plain_optuna_seconds, plain_tune_seconds
+from study.bench.rows import Row, Target
+from study.bench.setting import Setting
+from study.bench.trivial_trial import trivial_trial
+from study.display import Display
+from study.plan import Overrides, Plan, make_plan
+from study.prepare import Options, prepared_run
+from study.provenance import ROOT
+from study.records import SCHEMAS, read_table
+from study.storage import RESULTS
+from study.sweeps import load_sweep
+
+WORKERS = 2
+SWEEP = "depth_sweep"  # 20 cells, 3 confirmations each
+TRIALS_PER_CELL = (7, 47)  # so that the run has 200 trials, or 1,000
+TUNE_TRIALS, OPTUNA_TRIALS = (20, 100), (200, 1_000)
+HUNDRED = 100
+SETTLED = 20  # trials until every worker and library is up; memory is counted from there
+TRIAL_SECONDS, SLOWER, GROWN_MIB, READ_SECONDS = Target(0.15), Target(1.5), Target(50.0), Target(1.0)
+BUSY = Target(0.9, at_most=False)
+COMMITTED_RUN = ROOT / RESULTS / "reference" / f"{SWEEP}-quick"
+
+
+class Watch(Display):
+    """A display nobody sees, which notes when each trial ended and how large the driver was then."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan, Console(quiet=True, force_terminal=False))
+        self.ended: list[float] = []
+        self.resident: list[int] = []
+
+    def trial_finished(self, row: Mapping[str, Any]) -> None:
+        """Note it."""
+        super().trial_finished(row)
+        self.ended.append(time.monotonic())
+        self.resident.append(resident_bytes())
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """The study's own machine, its rivals, and how busy the workers of the committed run were."""
+    with tempfile.TemporaryDirectory() as folder, launch.ray_session(address=None):
+        plan = trivial_plan(setting.rounds(*TRIALS_PER_CELL))
+        setting.say(f"{plan.trial_count} trivial trials on {WORKERS} workers")
+        yield from measure_run(plan, folder)
+        trials = setting.rounds(*TUNE_TRIALS)
+        setting.say(f"plain Ray Tune, {trials} trials")
+        yield Row(
+            f"plain Ray Tune with OptunaSearch, {trials} trials: wall clock a trial",
+            plain_tune_seconds(trials, WORKERS, folder) / trials,
+            "s",
+        )
+    trials = setting.rounds(*OPTUNA_TRIALS)
+    setting.say(f"plain Optuna, {trials} trials")
+    yield Row(
+        f"plain Optuna in one process, {trials} trials: wall clock a trial", plain_optuna_seconds(trials) / trials, "s"
+    )
+    if COMMITTED_RUN.exists():
+        yield busy_workers(COMMITTED_RUN)
+
+
+def trivial_plan(trials_per_cell: int) -> Plan:
+    """The cells and searches of the main sweep."""
+    return make_plan(load_sweep(SWEEP), overrides=Overrides(trials_per_cell=trials_per_cell, run="trivial"))
+
+
+def measure_run(plan: Plan, folder: str) -> Iterator[Row]:
+    """Carry the plan out with trivial trials; needs a Ray session."""
+    watch = Watch(plan)
+    started = time.monotonic()
+    options = Options(storage=folder, workers=WORKERS)
+    with mock.patch.object(launch, "run_trial", trivial_trial), prepared_run(plan, options, watch.say) as prepared:
+        begun = time.monotonic()
+        launch.execute(prepared, options, watch)
+    where = f"{len(watch.ended)} trivial trials"
+    yield Row(f"{where}: preparation before the first", begun - started, "s")
+    yield Row(f"{where}: wall clock a trial", (watch.ended[-1] - begun) / len(watch.ended), "s", TRIAL_SECONDS)
+    yield Row(f"{where}: typical pause at the end / at the start", slowing(watch.ended), "x", SLOWER)
+    grown = watch.resident[-1] - watch.resident[min(SETTLED, len(watch.resident) - 1)]
+    yield Row(f"{where}: driver memory grown", grown / 2**20, "MiB", GROWN_MIB)
+    yield Row(f"{where}: reading the tables", _reading_seconds(f"{folder}/{plan.run}"), "s", READ_SECONDS)
+
+
+def slowing(ended: list[float]) -> float:
+    """The median pause between trials' ends among the last hundred over that among the first, each at most half."""
+    pauses = [later - earlier for earlier, later in itertools.pairwise(ended)]
+    count = min(HUNDRED, len(pauses) // 2)
+    return statistics.median(pauses[-count:]) / statistics.median(pauses[:count])
+
+
+def _reading_seconds(run: str) -> float:
+    started = time.perf_counter()
+    for name in SCHEMAS:
+        read_table(run, name)
+    return time.perf_counter() - started
+
+
+def busy_workers(run: Path) -> Row:
+    """Share of the time between the first trial's start and the last one's end that workers spent training."""
+    trials = read_table(run, "trials")
+    span = (trials["finished_at"].max() - trials["started_at"].min()).total_seconds()
+    starts, ends = trials["started_at"].to_numpy(), trials["finished_at"].to_numpy()
+    at_once = max(int(((starts <= moment) & (ends > moment)).sum()) for moment in starts)
+    share = float(trials["train_seconds"].sum()) / (at_once * span)
+    return Row(f"{run.name} as committed, {at_once} trials at a time: time that workers trained", share, target=BUSY)
