@@ -59,7 +59,7 @@ class CellStudy:
         self._running: set[str] = set()
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
-        self._done: dict[str, set[int]] = {SEARCH: set(), CONFIRM: set()}
+        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirm_seeds))}
         for trial in finished:
             self._restore(trial)
 
@@ -71,12 +71,12 @@ class CellStudy:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to run or still running."""
-        return not self._running and not self._missing(SEARCH) and (not self._missing(CONFIRM) or self._hopeless)
+        return not self._running and not self._open[SEARCH] and (not self._open[CONFIRM] or self._hopeless)
 
     @property
     def remaining_cost(self) -> float:
         """Relative cost of what is not handed out yet."""
-        return self._cell.cost * (len(self._missing(SEARCH)) + len(self._missing(CONFIRM)))
+        return self._cell.cost * (len(self._open[SEARCH]) + len(self._open[CONFIRM]))
 
     def result(self, linear_baseline: float) -> CellResult:
         """What an adaptive sweep is told of the cell."""
@@ -84,12 +84,10 @@ class CellStudy:
 
     def next_job(self) -> Job | None:
         """The next run of this cell, or None while it must wait for a running one (or has none left)."""
-        searching = self._missing(SEARCH)
-        if searching:
-            return self._hand_out(SEARCH, searching[0])
-        confirming = self._missing(CONFIRM)
-        if confirming and not self._search_is_running() and not self._hopeless:
-            return self._hand_out(CONFIRM, confirming[0])
+        if self._open[SEARCH]:
+            return self._hand_out(SEARCH, min(self._open[SEARCH]))
+        if self._open[CONFIRM] and not self._asked and not self._hopeless:
+            return self._hand_out(CONFIRM, min(self._open[CONFIRM]))
         return None
 
     def report(self, job: Job, epoch: int, val_accuracy: float) -> bool:
@@ -114,7 +112,7 @@ class CellStudy:
         self._study.tell(trial, values, state=state)
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
-        self._done[phase].add(number)
+        self._open[phase].discard(number)
         if phase == CONFIRM:
             chance = 1.0 / find_dataset(self.dataset).num_classes
             self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else chance
@@ -129,17 +127,10 @@ class CellStudy:
     @property
     def _hopeless(self) -> bool:
         """Every search trial failed with an error: there is no point worth confirming."""
-        told = [trial.state for trial in self._study.trials if trial.state.is_finished()]
-        return bool(told) and not self._missing(SEARCH) and all(state == TrialState.FAIL for state in told)
-
-    def _missing(self, phase: str) -> list[int]:
-        """Numbers of a phase neither done nor handed out."""
-        wanted = self._search_trials if phase == SEARCH else self._plan.confirm_seeds
-        numbers = (number for number in range(wanted) if number not in self._done[phase])
-        return [number for number in numbers if self._trial_id(phase, number) not in self._running]
-
-    def _search_is_running(self) -> bool:
-        return bool(self._asked)
+        if self._open[SEARCH] or self._asked:
+            return False
+        told = self._study.get_trials(deepcopy=False)
+        return bool(told) and all(trial.state == TrialState.FAIL for trial in told)
 
     def _trial_id(self, phase: str, number: int) -> str:
         return f"{self._plan.run}:{self._cell.name}:{phase}:{number}"
@@ -151,6 +142,7 @@ class CellStudy:
         else:
             self._confirmed_fields = self._confirmed_fields or self._best_fields()
             fields, seed = self._confirmed_fields, self._plan.confirm_seed(number)
+        self._open[phase].discard(number)
         self._running.add(trial_id)
         return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
 

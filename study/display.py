@@ -45,7 +45,8 @@ class Display:
         """Show progress while the block runs."""
         self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
         for trial in prepared.finished_trials:
-            self._progress_of(trial.row["cell"]).add(trial.row)
+            if trial.row["cell"] in prepared.studies.planned:  # an adaptive sweep may come to a cell of old only later
+                self._progress_of(trial.row["cell"]).add(trial.row)
         self.say(f"{self._done} of {self._trial_count} trials are done, {slots()} at a time.")
         if not self.console.is_terminal:
             yield

@@ -56,10 +56,13 @@ def finished_trials(trials: Iterable[Row], epochs: Iterable[Row]) -> list[Finish
 
 
 def outcome(row: Row, objectives: Sequence[str]) -> tuple[TrialState, list[float] | None]:
-    """What Optuna is told: a diverged trial has the worst accuracy, one that failed has no values."""
+    """What Optuna is told: a diverged trial has the worst accuracy, one that failed has no values.
+
+    Among several objectives a diverged trial counts as failed: having stopped early, it would be the cheapest of all.
+    """
     if row["status"] == "pruned":
         return TrialState.PRUNED, None
-    if row["status"] not in {"ok", "diverged"}:
+    if row["status"] not in ({"ok", "diverged"} if len(objectives) == 1 else {"ok"}):
         return TrialState.FAIL, None
     accuracy = row["val_accuracy"] if row["status"] == "ok" else WORST_ACCURACY
     return TrialState.COMPLETE, [accuracy if name == "val_accuracy" else row[name] for name in objectives]

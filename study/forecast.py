@@ -8,6 +8,7 @@ import heapq
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from study.config import TrialConfig
 from study.datasets import AnyData
 from study.plan import Plan
 from study.provenance import machine
+from study.storage import Storage
 from study.trainer import Training, build_network
 
 KIND = (  # fields that decide what a step costs, depth apart
@@ -108,7 +110,7 @@ class Readings:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._all: dict[str, dict[str, dict[str, float]]] = json.loads(file.read_text()) if file.exists() else {}
+        self._all = _kept(file)
         key = json.dumps({**machine(), "torch": torch.__version__})
         self._here = self._all.setdefault(key, {})
 
@@ -122,8 +124,9 @@ class Readings:
         of_kind = self._here.setdefault(kind_of(config), {})
         if str(config.depth) not in of_kind:
             of_kind[str(config.depth)] = probe(config, data)
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self._all, indent=1))
+            with suppress(OSError, ValueError):  # a cache that cannot be kept costs a probe, never a run
+                cache = Storage.at(self._file.parent)
+                cache.write(self._file.name, json.dumps(self._all, indent=1).encode())
 
     def step_seconds(self, config: TrialConfig) -> float:
         """On the line through this kind's readings, or any kind's where it has none."""
@@ -136,6 +139,14 @@ class Readings:
         return float(max(intercept + slope * config.depth, min(seconds) / 2))
 
 
+def _kept(file: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """What earlier probes have read; nothing where the file is missing or damaged."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
 def probe(config: TrialConfig, data: AnyData) -> float:
     """Median seconds of a training step, the making of its batch included, on one CPU thread."""
     torch.set_num_threads(1)
@@ -144,6 +155,8 @@ def probe(config: TrialConfig, data: AnyData) -> float:
     for images, labels in islice(training.batches.training(config.batch_size), WARM_STEPS + TIMED_STEPS):
         training.step(images, labels, record=False)
         times.append(time.perf_counter())
+        if times[-1] - times[0] > PROBE_SECONDS / 2:  # so slow that the first steps tell enough
+            break
     seconds = np.diff(times)
     return float(np.median(seconds[WARM_STEPS:] if len(seconds) > WARM_STEPS else seconds))
 

@@ -11,9 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from study.config import SEARCH
 from study.finished import DIRECTIONS, FinishedTrial
 from study.plan import PlannedCell
-from study.storage import Storage
-
-JOURNAL = "optuna.journal"
+from study.storage import JOURNAL, Storage
 
 
 def export_journal(

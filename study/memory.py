@@ -1,6 +1,7 @@
 """Peak memory of a trial: of the GPU where it ran on one, else of the process."""
 
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -14,15 +15,15 @@ def reset_peak_memory(device: str) -> None:
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    elif CLEAR_REFS.exists():
-        CLEAR_REFS.write_text(RESET_PEAK)
+    else:
+        with suppress(OSError):  # off Linux, or in a container that forbids it, the peak is the process' own
+            CLEAR_REFS.write_text(RESET_PEAK)
 
 
 def peak_memory_bytes(device: str) -> int:
     """The peak since the last reset, in bytes. Off Linux, of the process since its start."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    if not STATUS.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return kilobytes[0] * 1024 if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

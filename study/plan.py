@@ -15,6 +15,7 @@ from study.datasets import find_dataset
 from study.finished import DIRECTIONS
 from study.sweeps import NamedSweep
 
+SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
 STEM_MACS, LAYER_MACS = (
     443_008,
@@ -90,11 +91,16 @@ class Plan:
 
     def search_seed(self, number: int) -> int:
         """Seed of search trial `number`: the same in every cell, so that cells are compared on equal draws."""
-        return self.seed + number
+        return self._first_seed + number
 
     def confirm_seed(self, number: int) -> int:
         """Seed of confirmation `number`: the same in every cell."""
-        return self.seed + CONFIRM_SEED_OFFSET + number
+        return self._first_seed + CONFIRM_SEED_OFFSET + number
+
+    @property
+    def _first_seed(self) -> int:
+        """Runs of neighbouring seeds have none of their trials' seeds in common."""
+        return self.seed * SEEDS_A_RUN % LARGEST_SEED
 
     def declaration(self) -> dict[str, Any]:
         """What makes two runs the same run; JSON values only. Trials, confirm seeds and workers are not part of it."""
@@ -235,6 +241,8 @@ def _defaults() -> dict[str, Any]:
 def _check_space(cell: PlannedCell) -> None:
     """The known point lies in the space, and the space's bounds in the fields' ranges."""
     for name, distribution in cell.search.items():
+        if any(isinstance(value, tuple | list) for value in extremes(distribution)):
+            raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
         if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
             raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
         for value in extremes(distribution):

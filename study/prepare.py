@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from study.provenance import provenance
 from study.records import read_arrow, read_json, recover
 from study.run_file import open_run_file, save_run_file
 from study.samplers import SearchMethod
-from study.storage import RESULTS, RUN_FILE, Storage
+from study.storage import JOURNAL, RESULTS, RUN_FILE, Storage
 
+REFERENCE = "reference"  # the folder of the committed runs
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -74,10 +75,11 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
     """
     check_run_name(plan.run)
     check_names(plan)
+    options.method.check(plan.objectives)
     data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
     storage = Storage.at(options.storage).sub(plan.run)
     storage.check_writable()
-    with run_lock(storage):
+    with run_lock(storage), replaced(storage) if options.fresh else nullcontext():
         prepared = _prepare(plan, options, storage, data, say)
         try:
             yield prepared
@@ -85,11 +87,34 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
             _close(prepared)
 
 
+@contextmanager
+def replaced(storage: Storage) -> Iterator[None]:
+    """Begin with an empty folder. What lay there is gone once the input has proved sound, else put back.
+
+    Raises:
+        ValueError: what lies there is no run.
+    """
+    if not storage.exists(RUN_FILE):
+        if storage.exists(""):
+            raise ValueError(f"--fresh deletes runs only, and {storage.root} has no {RUN_FILE}")
+        yield
+        return
+    aside = storage.beside(f".{storage.root.rpartition('/')[2]}.replaced")
+    aside.delete_folder()
+    storage.move_folder(aside)
+    try:
+        yield
+    except ValueError:
+        storage.delete_folder()
+        aside.move_folder(storage)
+        raise
+    finally:
+        aside.delete_folder()
+
+
 def _prepare(
     plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
-    if options.fresh:
-        storage.delete_folder()
     content = open_run_file(storage, plan)
     content["linear_baseline"] = _baselines(data, content["linear_baseline"])
     content["sampler"] = options.method.sampler
@@ -108,8 +133,9 @@ def _prepare(
 
 def _close(prepared: PreparedRun) -> None:
     """Leave what readers of the run look at: the journal, and the cells that an adaptive sweep has added."""
-    cells = prepared.studies.planned
-    export_journal(prepared.storage, prepared.plan.objectives, cells.values(), read_finished(prepared.storage))
+    cells, finished = prepared.studies.planned, read_finished(prepared.storage)
+    if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
+        export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)
     compared = {name: cell.compared for name, cell in cells.items()}
     save_run_file(prepared.storage, read_json(prepared.storage, RUN_FILE) | {"compared": compared})
 
@@ -122,10 +148,10 @@ def read_finished(storage: Storage) -> list[FinishedTrial]:
 
 def check_run_name(name: str) -> None:
     """A run's name is one folder name; ValueError else, so that no name leads out of the results."""
-    if not RUN_NAME.fullmatch(name):
+    if not RUN_NAME.fullmatch(name) or name == REFERENCE:
         raise ValueError(
-            f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit; "
-            "where runs are kept is --storage"
+            f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            f"and not {REFERENCE!r}; where runs are kept is --storage"
         )
 
 

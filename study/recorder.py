@@ -79,7 +79,8 @@ class Recorder(DriverOnly, Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial raised, or its worker was lost, more often than is allowed."""
         error = _innermost(Path(trial.error_file).read_text())  # trial.get_error() looks where it is not yet
-        self._commit_trial(trial, {"status": "failed", "error": error, "attempts": trial.num_failures})
+        status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
+        self._commit_trial(trial, {"status": status, "error": error, "attempts": trial.num_failures})
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
         job = self._studies.job(trial.config["trial_id"])
@@ -96,7 +97,7 @@ class Recorder(DriverOnly, Callback):
     def _write(self, trial_id: str, row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
         for writer, rows in ((self._layers, self._layer_rows), (self._epochs, self._epoch_rows)):
-            if rows[trial_id]:
+            if rows.get(trial_id):  # a trial whose worker never started has none
                 writer.append(rows.pop(trial_id))
         self._trials.append([row])
 

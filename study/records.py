@@ -64,7 +64,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         **dict.fromkeys(("val_accuracy", "best_val_accuracy", "test_accuracy", "train_loss", "val_loss"), float),
         **dict.fromkeys(("epochs_completed", "steps_completed", "parameters", "num_classes"), int),
         **dict.fromkeys(("train_seconds", "images_per_second"), float),
-        peak_memory_bytes=int,
+        **dict.fromkeys(("peak_memory_bytes", "cpu_threads"), int),
         **dict.fromkeys(("device", "host"), str),
         **dict.fromkeys(("started_at", "finished_at"), _TIME),
         **dict.fromkeys(("config_hash", "commit"), str),
@@ -155,7 +155,8 @@ def read_table(run: str | Path | Sequence[str | Path], name: str) -> pd.DataFram
 
 def locate_run(run: str | Path) -> Storage:
     """The storage of a run given as a name under results/, a path or a URI; ValueError when there is none."""
-    for location in (run, f"{RESULTS}/{run}", f"{RESULTS}/reference/{run}"):
+    names = () if "://" in str(run) else (f"{RESULTS}/{run}", f"{RESULTS}/reference/{run}")
+    for location in (run, *names):
         storage = Storage.at(location)
         if storage.exists(RUN_FILE):
             return storage
@@ -192,20 +193,39 @@ def _read_part(storage: Storage, path: str, columns: Sequence[str] | None, trial
 
 
 def recover(storage: Storage, warn: Callable[[str], None]) -> None:
-    """Make the tables consistent after a crash: set unreadable parts aside and drop rows of uncommitted trials."""
+    """Make the tables consistent after a crash.
+
+    Unreadable parts are set aside, trials that thereby lost their epochs or layers are taken out so that they run
+    again, and rows of uncommitted trials are dropped.
+    """
     for name in SCHEMAS:
         for part in storage.names(name):
             _set_aside_if_damaged(storage, name, part, warn)
-    committed = read_arrow(storage, "trials")["trial_id"].combine_chunks()
+    trials = read_arrow(storage, "trials")
     for name in ("epochs", "layers"):
+        if _has_damaged(storage, name):
+            trained = pc.greater(pc.fill_null(trials["epochs_completed"], 0), 0)
+            kept = pc.is_in(trials["trial_id"], value_set=_ids(read_arrow(storage, name)))
+            trials = trials.filter(pc.or_(pc.invert(trained), kept))
+    committed = _ids(trials)
+    for name in SCHEMAS:
         for part in storage.names(name):
             _drop_uncommitted(storage, f"{name}/{part}", committed)
 
 
+def _ids(table: pa.Table) -> pa.Array:
+    return table["trial_id"].combine_chunks()
+
+
+def _has_damaged(storage: Storage, name: str) -> bool:
+    return any(part.startswith(DAMAGED_PREFIX) for part in storage.names(name, hidden=True))
+
+
 def _set_aside_if_damaged(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
+    content = storage.read(f"{name}/{part}")
     try:
-        pq.read_table(BytesIO(storage.read(f"{name}/{part}")))
-    except pa.ArrowInvalid:
+        pq.read_table(BytesIO(content))
+    except (pa.ArrowException, OSError):  # flipped bytes raise plain OSError
         storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
         warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
 

@@ -31,7 +31,7 @@ def replay(run: str, trial_id: str, data_dir: Path | None, console: Console) -> 
     if not recorded:
         raise ValueError(f"trial {trial_id} recorded no epoch (status {row['status']}): there is nothing to compare")
     device = "cpu" if row["device"] in {None, "cpu"} else "cuda"
-    torch.set_num_threads(1)
+    torch.set_num_threads(row["cpu_threads"] or 1)  # sums depend on how many threads share them
     identical = True
     for epoch, again in zip(
         recorded, train(config, load_dataset(config.dataset, data_dir), device=device), strict=False

@@ -166,11 +166,14 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
 
 def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> None:
     """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
+    import torch
+
     from study.forecast import forecast
     from study.launch import execute
     from study.run_file import record_duration
 
-    foreseeable = not (prepared.finished_trials or how.address or how.gpus_per_trial)
+    elsewhere = how.address or os.environ.get("RAY_ADDRESS") or torch.cuda.device_count()
+    foreseeable = not (prepared.finished_trials or elsewhere)
     expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None
     if expected is not None:
         display.say(f"Forecast: about {expected.wall_seconds / 60:.1f} minutes on {expected.workers} workers.")
@@ -198,7 +201,12 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
-    """Show what would be run, and what it would take."""
+    """Show what would be run, and what it would take; the input is checked as for a run."""
+    from study.datasets import load_dataset
+    from study.names import check_names
+
+    check_names(plan)
+    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
     print(f"{plan.run}: {plan.question}")
     for cell in plan.cells:
         print(f"\n{cell.name}: {plan.trials_of(cell)} search trials, {plan.confirm_seeds} confirmations")
@@ -207,21 +215,16 @@ def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
         given = {name: value for name, value in cell.fixed.items() if name not in cell.compared}
         print("  fixed " + ", ".join(f"{name}={value}" for name, value in given.items() if value is not None))
     print(f"\n{len(plan.cells)} cells, {plan.trial_count} trials. Nothing was started.")
-    print(_forecast(plan, options))
-    return 0
-
-
-def _forecast(plan: Plan, options: argparse.Namespace) -> str:
-    """What the run takes on this machine's CPU."""
-    from study.datasets import load_dataset
     from study.forecast import describe, forecast
 
-    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
-    return describe(plan, forecast(plan, data, _workers(options.workers)))
+    print(describe(plan, forecast(plan, data, _workers(options.workers))))
+    return 0
 
 
 def _overrides(options: argparse.Namespace) -> Overrides:
     fields = dict(options.set)
+    if len(fields) < len(options.set):
+        raise ValueError("--set names a field twice: give all of its values at once, as in --set depth=8,14")
     if options.dataset is not None:
         fields["dataset"] = options.dataset
     return Overrides(fields=fields, trials_per_cell=options.trials, run=options.run, seed=options.seed)

@@ -34,6 +34,7 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 SEQUENCES = ("sobol",)
+ONE_OBJECTIVE = ("cmaes",)
 
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
     "none": NopPruner,
@@ -49,6 +50,15 @@ class SearchMethod:
     sampler: str = "tpe"
     scheduler: str = "none"
     confirm_only: bool = False
+
+    def check(self, objectives: Sequence[str]) -> None:
+        """ValueError where the sampler or the scheduler knows one objective only, and there are several."""
+        if len(objectives) > 1 and (self.sampler in ONE_OBJECTIVE or self.scheduler != "none"):
+            able = ", ".join(name for name in SAMPLERS if name not in ONE_OBJECTIVE)
+            raise ValueError(
+                f"sampler {self.sampler} with scheduler {self.scheduler} cannot improve {', '.join(objectives)} "
+                f"together: use --scheduler none and one of {able}"
+            )
 
     def study(self, cell: str, begun: int, objectives: Sequence[str]) -> optuna.Study:
         """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.

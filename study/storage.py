@@ -8,6 +8,7 @@ from pyarrow import fs
 
 RESULTS = "results"  # the folder, below the working directory, that holds runs unless --storage says otherwise
 RUN_FILE = "run.json"  # what makes a folder a run
+JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
 TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
 OBJECT_STORES = ("s3", "gcs", "abfs")  # a file appears there whole, when its upload is complete: no rename is needed
 
@@ -58,19 +59,28 @@ class Storage:
         """Whether a file or folder of that name is there."""
         return bool(self.filesystem.get_file_info(self._path(name)).type != fs.FileType.NotFound)
 
-    def names(self, folder: str) -> list[str]:
-        """The files in a folder, sorted, temporary ones left out; empty when there is no folder."""
+    def names(self, folder: str, *, hidden: bool = False) -> list[str]:
+        """The files in a folder, sorted, those that begin with a dot if `hidden`; none where there is no folder."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
         infos = self.filesystem.get_file_info(selector)
-        return sorted(info.base_name for info in infos if info.is_file and not info.base_name.startswith("."))
+        return sorted(info.base_name for info in infos if info.is_file and (hidden or info.base_name[0] != "."))
 
     def rename(self, name: str, new_name: str) -> None:
         """Rename a file."""
         self.filesystem.move(self._path(name), self._path(new_name))
 
+    def beside(self, name: str) -> "Storage":
+        """A folder of that name beside this one."""
+        return Storage(self.filesystem, f"{self.root.rpartition('/')[0]}/{name}")
+
+    def move_folder(self, other: "Storage") -> None:
+        """Move this folder and all in it to where `other` is."""
+        self.filesystem.move(self.root, other.root)
+
     def delete_folder(self) -> None:
         """Remove this folder and all in it; quiet when it is not there."""
-        self.filesystem.delete_dir_contents(self.root, missing_dir_ok=True)
+        if self.exists(""):
+            self.filesystem.delete_dir(self.root)
 
     def check_writable(self) -> None:
         """Write and remove a probe.

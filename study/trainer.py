@@ -124,7 +124,7 @@ class Training:
         train_loss, train_accuracy, modulated_fraction = self._train_epoch()
         images_per_second = (self._images - before) / (time.perf_counter() - started)
         val_loss, val_accuracy = self._evaluate("validation")
-        diverged = not math.isfinite(train_loss)
+        diverged = not (math.isfinite(train_loss) and math.isfinite(val_loss))
         diagnose = last or diverged or epoch == 1 or epoch % self.config.diagnostics_every_epochs == 0
         return EpochRecord(
             epoch=epoch,

@@ -41,9 +41,15 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     try:
         confirm = config["phase"] == CONFIRM
         outcome |= _report(train(fields, images, device=device, evaluate_test=confirm, loader_workers=loaders))
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         outcome |= {"status": "out_of_memory", "error": str(error)}
-    outcome |= {"finished_at": datetime.now(UTC), "peak_memory_bytes": peak_memory_bytes(device)}
+    outcome |= {
+        "cpu_threads": torch.get_num_threads(),
+        "finished_at": datetime.now(UTC),
+        "peak_memory_bytes": peak_memory_bytes(device),
+    }
     gc.collect()  # the process is used again for the next trial
     tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
 
@@ -90,6 +96,12 @@ def _epoch_row(record: EpochRecord) -> dict[str, Any]:
     """A record's columns of the `epochs` table."""
     row = dataclasses.asdict(record)
     return {name: row[name] for name in SCHEMAS["epochs"].names if name in row}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch's allocator raises a RuntimeError like any other, told apart by its words alone."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def _device_name(device: str) -> str:

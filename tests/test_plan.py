@@ -1,11 +1,16 @@
 """Plans: ranks of values, overrides, refusals, cost."""
 
+import importlib
 import json
 import re
+from typing import get_args
 
 import pytest
 
-from search_spaces.sweep import Float, Scale, Sweep
+from models import layouts
+from models.modulation import RULES, STATISTICS, TARGETS
+from search_spaces.sweep import Choice, Float, Scale, Sweep
+from study import config
 from study.names import check_names
 from study.plan import Overrides, make_plan, parse_value
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
@@ -160,3 +165,38 @@ def test_imagenet_size_nets_are_planned_and_weighed_by_their_own_layouts(tiny_sw
     shallow, deep = plan_of(tiny_sweep, dataset="imagefolder", **shape).cells
     assert (shallow.fixed["network_size"], shallow.fixed["depth"]) == ("imagenet", 18)
     assert deep.cost / shallow.cost == pytest.approx(2.0, rel=0.05)
+
+
+def test_runs_of_neighbouring_seeds_share_no_trial_seed(tiny_sweep: NamedSweep) -> None:
+    seeds = [
+        {draw(number) for draw in (plan.search_seed, plan.confirm_seed) for number in range(1000)}
+        for plan in (make_plan(tiny_sweep, overrides=Overrides(seed=seed)) for seed in (0, 1, 2))
+    ]
+    assert not seeds[0] & seeds[1]
+    assert not seeds[1] & seeds[2]
+
+
+def test_lists_are_compared_and_never_searched() -> None:
+    with pytest.warns(UserWarning, match="persistent storage"):  # Optuna knows it, and lets it pass
+        drops = Choice(((0.5, 0.75), (0.6, 0.8)))
+    sweep = Sweep(
+        compare={"depth": (8,)},
+        search=lambda _fields: {"learning_rate_drops": drops},
+        scales={"quick": Scale(fixed={"epochs": 1})},
+    )
+    with pytest.raises(ValueError, match="learning_rate_drops is a list and cannot be searched"):
+        make_plan(NamedSweep("lists", "?", sweep))
+
+
+def test_ranges_are_those_of_the_models() -> None:
+    assert (config.SHALLOWEST, config.DEEPEST) == (layouts.SHALLOWEST, layouts.DEEPEST)
+    assert set(config.IMAGENET_DEPTHS) == set(layouts.IMAGENET_BLOCKS)
+    for field, names in {"modulation": RULES, "modulation_target": TARGETS, "modulation_statistic": STATISTICS}.items():
+        assert set(get_args(config.TrialConfig.model_fields[field].annotation)) == set(names)
+
+
+@pytest.mark.parametrize("named", list_sweeps(), ids=lambda named: named.name)
+def test_every_shipped_sweep_tells_its_finding(named: NamedSweep) -> None:
+    text = importlib.import_module(f"search_spaces.{named.name}").__doc__ or ""
+    assert "Finding (quick: digits" in text
+    assert "@@" not in text

@@ -174,3 +174,19 @@ def test_duckdb_and_polars_open_the_tables_unchanged(storage: Storage) -> None:
     duck = duckdb.sql(query)
     assert duck.columns == list(ours.columns)
     assert duck.fetchall()[2][duck.columns.index("trial_id")] == "t2"
+
+
+@pytest.mark.parametrize("table", ["epochs", "layers"])
+def test_trials_that_lost_their_epochs_or_layers_run_again(storage: Storage, tmp_path: Path, table: str) -> None:
+    for number in range(2):
+        TableWriter(storage, "layers", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1, "layer": 0}])
+        TableWriter(storage, "epochs", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1}])
+        TableWriter(storage, "trials", PROVENANCE).append([trial(number, epochs_completed=1)])
+    part = tmp_path / "run" / table / "part-00001.parquet"
+    content = bytearray(part.read_bytes())
+    content[4:40] = b"x" * 36
+    content[-60:-20] = b"x" * 40
+    part.write_bytes(bytes(content))
+    recover(storage, print)
+    for name in SCHEMAS:
+        assert read_arrow(storage, name)["trial_id"].to_pylist() == ["t0"]

@@ -28,6 +28,9 @@ BAD_INPUT = [
     (["depth_sweep", "--run", "../elsewhere"], "run name '../elsewhere'"),
     (["depth_sweep", "--storage", "nowhere://x"], "storage nowhere://x"),
     (["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"], "python -m study.datasets fetch cifar10"),
+    (["depth_sweep", "--dry-run", "--set", "initializer=magic"], "unknown initializer 'magic'"),
+    (["depth_sweep", "--set", "depth=8", "--set", "depth=14"], "a field twice"),
+    (["depth_sweep", "--run", "reference"], "run name 'reference'"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
 

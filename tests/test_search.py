@@ -25,4 +25,4 @@ def test_a_config_is_the_fields_and_which_trial_it_is(tiny_plan: Plan) -> None:
     config = JobSearcher(CellStudies(tiny_plan), lambda: 1, lambda: False).suggest("ray-0")
     assert config["trial_id"].startswith("tiny-quick:depth=8,recipe=")
     assert config["phase"] == "search"
-    assert config["seed"] == 7
+    assert config["seed"] == tiny_plan.search_seed(0)

@@ -4,22 +4,16 @@ Everything is written to `RUN/export/`, for the formats are copies: the Parquet 
 """
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import optuna
 import pandas as pd
-from optuna.distributions import json_to_distribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from study.config import SEARCH
 from study.records import SCHEMAS, read_arrow
 from study.report.blocks import plural
 from study.report.opened_run import OpenedRun
+from study.storage import JOURNAL
 
 EPOCH_MEASURES = (
     *("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"),
@@ -56,30 +50,11 @@ def _csv(run: OpenedRun, folder: Path) -> str:
 
 
 def _journal(run: OpenedRun, folder: Path) -> str:
-    """One study a cell, with its search trials, under the cell's name: what optuna-dashboard opens."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
-    for cell in run.facts["compared"]:
-        study = optuna.create_study(study_name=cell, storage=storage, direction="maximize")
-        study.add_trials(list(_frozen(run, cell)))
-    shutil.rmtree(folder / "optuna.journal.lock", ignore_errors=True)
-    return f"{plural(len(run.facts['compared']), 'study').replace('studys', 'studies')} for optuna-dashboard"
-
-
-def _frozen(run: OpenedRun, cell: str) -> Iterator[FrozenTrial]:
-    declared = run.facts["declaration"]["cells"][cell]["search"]
-    spaces = {field: json_to_distribution(json.dumps(space)) for field, space in declared.items()}
-    rows = run.trials[(run.trials["cell"] == cell) & (run.trials["phase"] == SEARCH)]
-    for row in rows.to_dict("records"):
-        ended = row["status"] == "ok" and pd.notna(row["val_accuracy"])
-        diverged = row["status"] == "diverged"  # a finite worst score, as the run's own sampler is told
-        yield create_trial(
-            state=TrialState.COMPLETE if ended or diverged else TrialState.FAIL,
-            value=row["val_accuracy"] if ended else 0.0 if diverged else None,
-            params={field: row[field] for field in spaces},
-            distributions=spaces,
-            user_attrs={"trial_id": row["trial_id"], "status": row["status"]},
-        )
+    """The run's own copy of its studies, one a cell under the cell's name: what optuna-dashboard opens."""
+    if not run.storage.exists(JOURNAL):
+        raise ValueError(f"run {run.name} has no {JOURNAL}: it is written when the run ends, or is run again")
+    (folder / JOURNAL).write_bytes(run.storage.read(JOURNAL))
+    return f"{len(run.facts['compared'])} cells for optuna-dashboard"
 
 
 def _tensorboard(run: OpenedRun, folder: Path) -> str:
