@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: depth_sweep test test-slow faults check format clean
+.PHONY: depth_sweep test test-slow faults bench check format clean
 
 depth_sweep: $(VENV)/installed  ## the main job: 20 cells on scikit-learn's digits, minutes on 2 cores
 	$(BIN)/python -m study.run depth_sweep
@@ -16,6 +16,9 @@ test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
 
 faults: $(VENV)/installed  ## kill a small run at 20 random moments; nothing may be lost
 	FAULTS=20 $(BIN)/python -m pytest -m slow tests/test_faults.py
+
+bench: $(VENV)/installed  ## what a step, a loop, a trial and a report cost on this machine
+	$(BIN)/python -m study.bench --quick
 
 check: $(VENV)/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
