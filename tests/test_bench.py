@@ -15,7 +15,7 @@ from study import trainer
 from study.bench import __main__ as command
 from study.bench import machine, rivals, sections, tables
 from study.bench.counting import work_of
-from study.bench.footprint import allocations
+from study.bench.footprint import footprint
 from study.bench.loop import measure_loop, own_epoch
 from study.bench.parts import REST, step_parts
 from study.bench.precision import FIELDS, compare, mean_with_interval
@@ -195,10 +195,13 @@ def test_operator_calls_grow_evenly_with_depth():
 
 
 def test_allocations_are_counted_and_steps_keep_to_their_number():
-    assert allocations(lambda: torch.ones(1000)) == 1
+    kept = footprint(lambda: (torch.empty(1000), torch.empty(3000)))
+    assert (kept.allocations, kept.peak_bytes) == (2, 4 * 4000)
+    freed = footprint(lambda: [torch.empty(size).zero_().numel() for size in (1000, 3000)])
+    assert (freed.allocations, freed.peak_bytes) == (2, 4 * 3000)
     stepper = Stepper(SHALLOW, 8, CPU)
     stepper()
-    assert allocations(stepper) == allocations(stepper)
+    assert footprint(stepper) == footprint(stepper)
 
 
 def test_resident_memory_is_known_where_the_system_tells():

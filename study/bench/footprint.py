@@ -1,20 +1,36 @@
 """What a step takes in memory."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
 from study.bench.resident import resident_bytes
 
 
-def allocations(call: Callable[[], object]) -> int:
-    """Tensor allocations during one call, on the host."""
+@dataclass(frozen=True)
+class Footprint:
+    """Of one call.
+
+    Attributes:
+        allocations: of tensors, on any device.
+        peak_bytes: that tensors took at most beyond what they took before.
+    """
+
+    allocations: int
+    peak_bytes: int
+
+
+def footprint(call: Callable[[], object]) -> Footprint:
+    """Call once under torch's profiler."""
     with torch.profiler.profile(profile_memory=True) as profile:
         call()
     assert profile.profiler is not None
     assert profile.profiler.kineto_results is not None
-    memory = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
-    return sum(event.nbytes() > 0 for event in memory)
+    events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return Footprint(sum(change > 0 for change in changes), max(accumulate(changes, initial=0)))
 
 
 def memory_in_use(device: torch.device) -> int:

@@ -3,10 +3,11 @@
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from study.bench.rows import Row
-from study.bench.setting import Setting
+if TYPE_CHECKING:  # these import torch, which --help does not need
+    from study.bench.rows import Row
+    from study.bench.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ SECTIONS = {  # the name is that of the module in this package
 }
 
 
-def measure(name: str, setting: Setting) -> Iterator[Row]:
+def measure(name: str, setting: "Setting") -> Iterator["Row"]:
     """The rows of a section, as they are measured."""
     module = importlib.import_module(f"study.bench.{name}")
-    return cast(Callable[[Setting], Iterator[Row]], module.measure)(setting)
+    return cast(Callable[["Setting"], Iterator["Row"]], module.measure)(setting)

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 
 from study.bench.counting import Work, peak_bytes, peak_conv_flops, peak_flops, work_of
-from study.bench.footprint import allocations, memory_in_use
+from study.bench.footprint import footprint, memory_in_use
 from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.subjects import BATCH, METHOD, Stepper
 from study.bench.timing import clock_for, estimate, interleave
-from study.memory import peak_memory_bytes, reset_peak_memory
 
 DEPTHS = (20, 44, 110)
 SIZE = 32
@@ -41,13 +40,11 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 def _speed(stepper: Stepper, where: str, work: Work, setting: Setting, flops: float, copied: float) -> Iterator[Row]:
     clock = clock_for(setting.device)
-    reset_peak_memory(setting.device.type)
     seconds = interleave({"step": stepper}, setting.rounds(*ROUNDS), clock)["step"]
-    memory = peak_memory_bytes(setting.device.type)
     typical = estimate(seconds).median
     shares = {"of the peak FLOP/s": work.flops / typical / flops, "of the copy's GB/s": work.bytes / typical / copied}
     yield Row(f"{where}: images", estimate([BATCH / one for one in seconds]), "/s", parts=shares)
-    yield Row(f"{where}: peak memory of the {'process' if setting.on_cpu else 'tensors'}", memory / 2**20, "MiB")
+    yield Row(f"{where}: peak of the tensors that a step makes", footprint(stepper).peak_bytes / 2**20, "MiB")
 
 
 def operator_calls(calls: dict[int, int]) -> Iterator[Row]:
@@ -64,10 +61,10 @@ def flatness(setting: Setting) -> Iterator[Row]:
     where = f"plain-{FLAT_DEPTH}, {FLAT_SIZE}x{FLAT_SIZE}"
     for _ in range(FLAT_STEPS // 5):
         stepper()
-    early, before = allocations(stepper), memory_in_use(setting.device)
+    early, before = footprint(stepper).allocations, memory_in_use(setting.device)
     for _ in range(FLAT_STEPS):
         stepper()
-    after, late = memory_in_use(setting.device), allocations(stepper)
+    after, late = memory_in_use(setting.device), footprint(stepper).allocations
     yield Row(f"{where}: memory grown over {FLAT_STEPS} steps", (after - before) / 2**20, "MiB", FLAT_MIB)
     yield Row(f"{where}: allocations of a step at the start", float(early))
     yield Row(f"{where}: more of them {FLAT_STEPS} steps later", float(late - early), target=Target(0.0))
