@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -29,6 +30,7 @@ from study.storage import Storage
 from study.sweeps import NamedSweep
 from study.trial import run_trial
 
+CONNECT_SECONDS = 5.0
 UNBOUNDED = 10**9  # the searcher says when it is finished
 SLOTS_SECONDS = 2.0  # how long a count of the cluster's slots is believed: new nodes are seen within this
 
@@ -163,6 +165,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     own = {} if address else local
+    _check_answers(address)
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
     except ConnectionError as error:
@@ -171,6 +174,17 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """ValueError when nothing listens at a `host:port`: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return  # none, `auto`, or a URL, which Ray understands better
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 @contextmanager

@@ -259,6 +259,10 @@ def extremes(distribution: Any) -> Sequence[Any]:
 def _relative_cost(config: TrialConfig) -> float:
     """Multiply-adds of one trial, forward; see STEM_MACS and IMAGENET_MACS."""
     dataset = find_dataset(config.dataset)
+    if config.batch_size > dataset.train_images:
+        raise ValueError(
+            f"batch_size = {config.batch_size}: {config.dataset} has {dataset.train_images} training images"
+        )
     if config.network_size == "imagenet":
         per_image = IMAGENET_MACS[config.depth] * (dataset.image_size / 224) ** 2 * (config.width / 64) ** 2
     else:

@@ -87,6 +87,7 @@ def test_deeper_cells_cost_more_in_proportion(tiny_sweep: NamedSweep) -> None:
         ({"learning_rate": "-1"}, "learning_rate = -1"),
         ({"batch_size": "64.5"}, "batch_size = 64.5"),
         ({"seed": "3"}, "use --seed"),
+        ({"batch_size": "100000"}, "digits has 1257 training images"),
     ],
 )
 def test_bad_overrides_are_refused(tiny_sweep: NamedSweep, fields: dict, message: str) -> None:
