@@ -50,11 +50,11 @@ def orthonormal_gradient(weight: Tensor, *, stride: int = 1, generator: Generato
     return _groupwise(lambda group: gram_residual(group).mul_(2.0) @ group, weight)
 
 
-def orthonormal_gradient_of(weight: Tensor) -> Callable[[], Tensor]:
-    """A function that answers the gradient for what a stack (banks, ...), contiguous or channels_last, then holds.
+def scaled_orthonormal_gradient_of(weight: Tensor) -> Callable[[float | Tensor], Tensor]:
+    """A function that answers strength * gradient for what a stack of banks then holds.
 
-    It looks the groups up once and keeps its memory, which takes a tenth off a training step's penalty. The next call
-    overwrites the answer of the last.
+    The stack (banks, ...) may be contiguous or channels_last. The function looks the groups up once and keeps its
+    memory, which takes a tenth off a training step's penalty. The next call overwrites the answer of the last.
     """
     groups = filter_groups(weight)
     assert all(group.untyped_storage().data_ptr() == weight.untyped_storage().data_ptr() for group in groups)
@@ -62,11 +62,12 @@ def orthonormal_gradient_of(weight: Tensor) -> Callable[[], Tensor]:
     diagonals = [residual.diagonal(dim1=-2, dim2=-1) for residual in residuals]
     products = [torch.empty_like(group) for group in groups]
 
-    def gradient() -> Tensor:
+    def gradient(strength: float | Tensor) -> Tensor:
+        factor = 2.0 * strength
         for group, residual, diagonal, product in zip(groups, residuals, diagonals, products, strict=True):
             torch.bmm(group, group.mT, out=residual)
             diagonal.sub_(1.0)
-            torch.bmm(residual.mul_(2.0), group, out=product)
+            torch.bmm(residual.mul_(factor), group, out=product)
         return from_filter_groups(products, weight)
 
     return gradient

@@ -7,7 +7,6 @@ logs, and autograd through it is the tests' oracle.
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -24,6 +23,10 @@ class BankFunction(Protocol):
         """One number, or one gradient, a weight."""
 
 
+ScaledGradient = Callable[[float | Tensor], Tensor]
+"""A strength to the strength times the gradients of a penalty."""
+
+
 @dataclass(frozen=True)
 class Regularizer:
     """A penalty on one bank, or a hard constraint on it, which has neither value nor gradient.
@@ -34,8 +37,8 @@ class Regularizer:
         grouped: whether a bank with f_in < f_out is handled in groups of f_in filters.
         zero_set: in words, the banks on which the value is 0, or that satisfy the constraint.
         fast_gradient: a cheaper approximation of `gradient` for training, where there is one.
-        gradient_of: takes a stack of weights and returns a function that answers `gradient` of what it then holds;
-            where there is one, training uses it.
+        scaled_gradient_of: takes a stack of weights and returns a function that answers a given strength times the
+            `gradient` of what the stack then holds; where there is one, training uses it.
         project: moves weights onto the zero set, in place; for constraints alone.
     """
 
@@ -44,7 +47,7 @@ class Regularizer:
     grouped: bool
     zero_set: str
     fast_gradient: BankFunction | None = None
-    gradient_of: Callable[[Tensor], Callable[[], Tensor]] | None = None
+    scaled_gradient_of: Callable[[Tensor], ScaledGradient] | None = None
     project: Callable[[Tensor], None] | None = None
 
 
@@ -58,7 +61,7 @@ REGULARIZERS: dict[str, Regularizer] = {
         penalties.orthonormal_gradient,
         grouped=True,
         zero_set=ORTHONORMAL_BANKS,
-        gradient_of=penalties.orthonormal_gradient_of,
+        scaled_gradient_of=penalties.scaled_orthonormal_gradient_of,
     ),
     "mutual_coherence": Regularizer(
         penalties.mutual_coherence_value,
@@ -104,22 +107,22 @@ class _Banks:
         torch._foreach_copy_(self._slots, self._weights)
         return self._stack
 
-    def gradient_by(self, regularizer: Regularizer, generator: Generator | None) -> Callable[[], Tensor] | None:
+    def gradient_by(self, regularizer: Regularizer, generator: Generator | None) -> ScaledGradient | None:
         """What answers the gradients of the penalty on the weights that the stack holds; None for a constraint."""
-        if regularizer.gradient_of is not None:
-            return regularizer.gradient_of(self._stack)
+        if regularizer.scaled_gradient_of is not None:
+            return regularizer.scaled_gradient_of(self._stack)
         gradient = regularizer.fast_gradient or regularizer.gradient
         if gradient is None:
             return None
-        return partial(gradient, self._stack, stride=self.stride, generator=generator)
+        return lambda strength: strength * gradient(self._stack, stride=self.stride, generator=generator)
 
     def write_back_(self) -> None:
         """Set the weights to what the stack holds."""
         torch._foreach_copy_(self._weights, self._slots)
 
-    def add_to_gradients_(self, increments: Tensor, strength: float) -> None:
-        """Add strength * increments[i] to the gradient of the i-th weight."""
-        torch._foreach_add_([gradient_of(weight) for weight in self._weights], increments.unbind(), alpha=strength)
+    def add_to_gradients_(self, increments: Tensor) -> None:
+        """Add increments[i] to the gradient of the i-th weight."""
+        torch._foreach_add_([gradient_of(weight) for weight in self._weights], increments.unbind())
 
 
 class NetworkPenalty:
@@ -149,15 +152,18 @@ class NetworkPenalty:
         self._gradients = [banks.gradient_by(self._regularizer, generator) for banks in self._banks]
 
     @torch.no_grad()
-    def add_gradients_(self, strength: float) -> None:
-        """Add strength times each penalty's gradient to `.grad`; call after modulation, which must not scale it."""
-        if not self._acts or strength == 0.0:
+    def add_gradients_(self, strength: float | Tensor) -> None:
+        """Add strength times each penalty's gradient to `.grad`; call after modulation, which must not scale it.
+
+        A tensor () on the network's device is never read back to the host.
+        """
+        if not self._acts:
             return
         for banks, gradient in zip(self._banks, self._gradients, strict=True):
             if gradient is not None:
                 banks.stacked()
-                banks.add_to_gradients_(gradient(), strength)
-        gradient_of(self._classifier).add_(self._classifier, alpha=strength)
+                banks.add_to_gradients_(gradient(strength))
+        gradient_of(self._classifier).add_(strength * self._classifier)
 
     @torch.no_grad()
     def project_(self) -> None:

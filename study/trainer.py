@@ -15,11 +15,11 @@ from models.initializers import INITIALIZERS
 from models.isometry import dead_fractions, layer_statistics, mean_cosines, orthonormality_defect
 from models.modulation import build_modulation
 from models.networks import NETWORK_SIZES, ConvNet
-from models.schedules import SCHEDULES
 from study.batches import stream
 from study.config import TrialConfig
 from study.datasets import AnyData
-from study.learning_rate import learning_rate_at, phase_ends
+from study.learning_rate import learning_rate_at
+from study.step_values import StepValues
 from study.streaming import open_batches
 from study.update import WeightUpdate
 
@@ -111,10 +111,11 @@ class Training:
             target=config.modulation_target,
             statistic=config.modulation_statistic,
         )
-        self._update = WeightUpdate(self.network, config)
+        self._values = StepValues(config, device)
+        self._modulation.strength = self._values.modulation_strength
+        self._update = WeightUpdate(self.network, config, self._values.learning_rate, self._values.regularizer_strength)
         self._compiled = compile_network(self.network, device) if config.compile_step else self.network
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
-        self._phase_ends = phase_ends(config)
         self._steps = self._images = 0
 
     def run_epoch(self, epoch: int, *, last: bool, evaluate_test: bool) -> EpochRecord:
@@ -158,8 +159,7 @@ class Training:
 
     def step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
         """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,)."""
-        progress = self._steps / self.total_steps
-        self._modulation.strength = self._scheduled("modulation", progress)
+        self._values.set_to(self._steps / self.total_steps)
         self._modulation.recording = record
         # A compiled net has one batch size: the smaller last batch goes the usual way.
         network = self._compiled if len(labels) == self.config.batch_size else self.network
@@ -169,17 +169,11 @@ class Training:
         self._update.forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
         self._modulation.finish_backward()
-        strength = self.config.regularizer_strength * self._scheduled("regularizer", progress)
-        self._update.apply(learning_rate_at(self.config, progress), strength)
+        self._update.apply()
         self._steps += 1
         self._images += len(labels)
         correct = (logits.detach().argmax(1) == labels).sum()
         return torch.stack((loss.detach() * len(labels), correct, self._modulation.fired.float().mean()))
-
-    def _scheduled(self, what: str, progress: float) -> float:
-        """The factor in [0, 1] of `modulation` or `regularizer` at this progress."""
-        schedule = SCHEDULES[getattr(self.config, f"{what}_schedule")]
-        return schedule(progress, getattr(self.config, f"{what}_cutoff"), self._phase_ends)
 
     @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[float, float]:

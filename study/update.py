@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.networks import ConvNet, gradient_of
 from models.regularizers import NetworkPenalty
@@ -16,39 +16,39 @@ class WeightUpdate:
 
     The penalty joins the gradient after clipping, so that neither clipping nor modulation ever scales it. Under AdamW
     it is decoupled from the adaptive step, as weight decay is there (Loshchilov and Hutter 2019).
+
+    Args:
+        network: on its device.
+        config: of the trial.
+        learning_rate: tensor () on the device, read at every step.
+        strength: of the penalty, likewise.
     """
 
-    def __init__(self, network: ConvNet, config: TrialConfig) -> None:
-        self._config = config
+    def __init__(self, network: ConvNet, config: TrialConfig, learning_rate: Tensor, strength: Tensor) -> None:
+        self._config, self._learning_rate, self._strength = config, learning_rate, strength
         self._parameters = list(network.parameters())
         self._penalty = NetworkPenalty(network, config.regularizer)
-        self._optimizer = OPTIMIZERS[config.optimizer](self._parameters, config)
+        self._optimizer = OPTIMIZERS[config.optimizer](self._parameters, config, learning_rate)
 
     def forget_gradients(self) -> None:
         """Begin a step."""
         self._optimizer.zero_grad()
 
-    def apply(self, learning_rate: float, strength: float) -> None:
-        """Make a step with the gradients that lie in `.grad`.
-
-        Args:
-            learning_rate: of this step.
-            strength: of the penalty, this step.
-        """
+    def apply(self) -> None:
+        """Make a step with the gradients that lie in `.grad`."""
         if self._config.gradient_clip is not None:
             CLIPS[self._config.gradient_clip_scope](self._parameters, self._config.gradient_clip)
-        self._optimizer.param_groups[0]["lr"] = learning_rate
         if self._config.optimizer == "adamw":
-            self._decay(learning_rate * strength)
+            self._decay(self._learning_rate * self._strength)
         else:
-            self._penalty.add_gradients_(strength)
+            self._penalty.add_gradients_(self._strength)
             if self._config.optimizer == "lars":
                 lars_(self._parameters)
         self._optimizer.step()
         self._penalty.project_()
 
     @torch.no_grad()
-    def _decay(self, step: float) -> None:
+    def _decay(self, step: Tensor) -> None:
         """Move the weights down the penalty's gradient by itself; the loss's stays in `.grad`."""
         of_loss = [parameter.grad for parameter in self._parameters]
         for parameter in self._parameters:
@@ -59,19 +59,17 @@ class WeightUpdate:
             parameter.grad = gradient
 
 
-def _sgd(parameters: list[nn.Parameter], config: TrialConfig) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        parameters, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True
-    )
+def _sgd(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: Tensor) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True)
 
 
-def _adamw(parameters: list[nn.Parameter], config: TrialConfig) -> torch.optim.Optimizer:
+def _adamw(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: Tensor) -> torch.optim.Optimizer:
     """Its first beta is the config's momentum; its weight decay is off, for the penalty stands in its place."""
     betas = (config.momentum, 0.999)
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, betas=betas, weight_decay=0.0, fused=True)
+    return torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=0.0, fused=True)
 
 
-OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], TrialConfig], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], TrialConfig, Tensor], torch.optim.Optimizer]] = {
     "sgd": _sgd,
     "lars": _sgd,
     "adamw": _adamw,

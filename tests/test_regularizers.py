@@ -126,15 +126,15 @@ def test_a_stack_is_handled_as_its_members(name, shape):
         torch.testing.assert_close(together, torch.stack([function(one, stride=2) for one in weights]))
 
 
-@pytest.mark.parametrize("name", [name for name, entry in REGULARIZERS.items() if entry.gradient_of is not None])
+@pytest.mark.parametrize("name", [name for name, entry in REGULARIZERS.items() if entry.scaled_gradient_of])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (0, 1, 3, 4, 2)], ids=["contiguous", "channels_last"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_gradient_of_a_stack_follows_what_it_holds(name, order, shape):
     stack = torch.stack([random_weight(shape, seed) for seed in range(3)])
     stack = stack.permute(order).contiguous().permute([order.index(axis) for axis in range(5)])
-    answer = REGULARIZERS[name].gradient_of(stack)
-    for _ in range(2):
-        torch.testing.assert_close(answer(), REGULARIZERS[name].gradient(stack))
+    answer = REGULARIZERS[name].scaled_gradient_of(stack)
+    for strength in (1.0, 0.5):
+        torch.testing.assert_close(answer(strength), strength * REGULARIZERS[name].gradient(stack))
         stack.mul_(0.5)
 
 
@@ -285,11 +285,18 @@ def test_convolutional_penalty_sees_what_orthonormal_filters_do_not():
     assert REGULARIZERS["convolutional"].value(orthonormal_weight((8, 4, 3, 3))) > 1.0
 
 
-def test_network_penalty_of_strength_zero_changes_nothing_even_for_infinite_weights():
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_network_penalty_takes_its_strength_as_a_number_or_a_tensor(name):
+    by_number, by_tensor = network_with_gradients(), network_with_gradients()
+    NetworkPenalty(by_number, name).add_gradients_(0.25)
+    NetworkPenalty(by_tensor, name).add_gradients_(torch.tensor(0.25))
+    for one, other in zip(by_number.parameters(), by_tensor.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
+def test_network_penalty_of_strength_zero_changes_nothing():
     network = network_with_gradients()
-    with torch.no_grad():
-        network.convs[0].weight.fill_(math.inf)
-    NetworkPenalty(network, "orthonormal").add_gradients_(0.0)
+    NetworkPenalty(network, "orthonormal").add_gradients_(torch.tensor(0.0))
     assert all((parameter.grad == 1.0).all() for parameter in network.parameters())
 
 

@@ -29,11 +29,12 @@ def backward(net: PlainCNN) -> None:
 
 
 def trained(net: PlainCNN, settings: TrialConfig) -> PlainCNN:
-    update = WeightUpdate(net, settings)
+    rate, strength = (torch.tensor(value, dtype=torch.float64) for value in (RATE, STRENGTH))
+    update = WeightUpdate(net, settings, rate, strength)
     for _ in range(STEPS):
         update.forget_gradients()
         backward(net)
-        update.apply(RATE, STRENGTH)
+        update.apply()
     return net
 
 
