@@ -20,6 +20,7 @@ import torch
 from study.cells import CellStudies
 from study.config import TrialConfig
 from study.datasets import AnyData
+from study.memory import keep_freed_memory
 from study.plan import Plan
 from study.provenance import machine
 from study.storage import Storage
@@ -150,6 +151,7 @@ def _kept(file: Path) -> dict[str, dict[str, dict[str, float]]]:
 def probe(config: TrialConfig, data: AnyData) -> float:
     """Median seconds of a training step, the making of its batch included, on one CPU thread."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     training = Training(config, data, torch.device("cpu"))
     times = [time.perf_counter()]
     for images, labels in islice(training.batches.training(config.batch_size), WARM_STEPS + TIMED_STEPS):

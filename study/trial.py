@@ -15,7 +15,7 @@ from ray import tune
 
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
-from study.memory import peak_memory_bytes, reset_peak_memory
+from study.memory import keep_freed_memory, peak_memory_bytes, release_freed_memory, reset_peak_memory
 from study.records import SCHEMAS
 from study.trainer import EpochRecord, train
 
@@ -36,6 +36,7 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     cpus = max(1, math.floor(resources.get("CPU", 1)))
     loaders = loader_workers(images, cpus, device)
     torch.set_num_threads(cpus - loaders)
+    keep_freed_memory()
     reset_peak_memory(device)
     outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
     try:
@@ -51,6 +52,7 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
         "peak_memory_bytes": peak_memory_bytes(device),
     }
     gc.collect()  # the process is used again for the next trial
+    release_freed_memory()
     tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
 
 

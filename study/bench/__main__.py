@@ -65,8 +65,10 @@ def bench(names: Sequence[str], *, quick: bool, json_path: Path | None, console:
     import torch
 
     from study.bench.show import CAPTION, as_json, verdict
+    from study.memory import keep_freed_memory
 
     torch.set_num_threads(1)
+    keep_freed_memory()  # as trials do
     facts = _facts(quick)
     console.print("  ".join(f"{name} {value}" for name, value in facts["machine"].items()), highlight=False)
     console.print("  ".join(f"{name} {value}" for name, value in facts["versions"].items()), highlight=False)
