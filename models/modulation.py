@@ -1,102 +1,28 @@
 """Modulation: bring the back-propagated errors of consecutive layers to one magnitude (Xie et al. 2017).
 
-At each error site l (a convolution's output; on residual nets a block's output) n_l is the magnitude of the error there
-in a plain backward pass, and a_l the factor that it is multiplied by in all. From the top down, with r_l the magnitude
-n_l a_{l+1} relative to a reference:
-
-    a_l = a_{l+1} (goal / r_l)^strength   where r_l lies outside [1 / band, band]
-    a_l = a_{l+1}                         elsewhere;  the topmost a is 1
-
-`pairwise` takes as reference the site above, already modulated, so r_l = n_l / n_{l+1}; `cumulative` the topmost one,
-so r_l = n_l a_{l+1} / n_L. Target `unit` has goal 1, `edge` the nearer edge of the band. A comparison needs two
-magnitudes that are finite and positive; a site whose own magnitude or whose reference is not so keeps a_l = a_{l+1}.
-
-A scalar a site commutes with back-propagation. So the fast form runs a plain backward pass that only records magnitudes
-and rescales the parameters' gradients afterwards; the in-backward form scales the errors themselves. Both give the same
-gradients, but in very deep nets the plain error overflows float32, and only the second can be used.
-Neither touches the forward pass, and neither reads a number back to the host within a step.
+By which factor each error is multiplied is in `models.modulation_factors`; here is how a network's errors are measured
+and how the factors act. A scalar a site commutes with back-propagation. So the fast form runs a plain backward pass
+that only records magnitudes and rescales the parameters' gradients afterwards; the in-backward form scales the errors
+themselves. Both give the same gradients, but in very deep nets the plain error overflows float32, and only the second
+can be used. Neither touches the forward pass, and neither reads a number back to the host within a step.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from models.modulation_factors import accumulated, check_options, correction, local_factors
 from models.networks import ConvNet, gradient_of
 
 ErrorHook = Callable[[Tensor], Tensor | None]
 """Called with the error at a site during a backward pass; an answer replaces the error."""
 
-RULES = ("off", "pairwise", "cumulative")
-TARGETS = ("edge", "unit")
-STATISTICS = ("norm", "mean")
-
 FAST_DEPTH_LIMIT = 200
 """Errors grow by up to 1.26 a layer from about 0.01, so squares reach 1e36 at this depth; float32 ends at 3e38."""
-
-
-def modulation_factors(error_norms: Tensor, *, rule: str, band: float, target: str, strength: float | Tensor) -> Tensor:
-    """The factor by which each site's error is multiplied in all.
-
-    Args:
-        error_norms: (L,) raw magnitudes from the first site to the last.
-        rule: "off", "pairwise" or "cumulative".
-        band: how far a ratio may stray from 1 before it counts as a mismatch, at least 1.
-        target: "edge" or "unit".
-        strength: exponent in [0, 1] of every correction; 0 leaves all factors at 1.
-
-    Returns:
-        (L,) factors a_l, on the device and in the dtype of `error_norms`.
-    """
-    return _accumulate(local_factors(error_norms, rule=rule, band=band, target=target, strength=strength))
-
-
-def local_factors(error_norms: Tensor, *, rule: str, band: float, target: str, strength: float | Tensor) -> Tensor:
-    """(L,) factors a_l / a_{l+1} that each site adds by itself; the arguments are those of `modulation_factors`."""
-    check_options(rule=rule, band=band, target=target)
-    correct = partial(_correction, band=band, target=target, strength=strength)
-    if rule == "off":
-        return torch.ones_like(error_norms)
-    if rule == "pairwise":
-        return functional.pad(correct(error_norms[:-1] / error_norms[1:]), (0, 1), value=1.0)
-    total = torch.ones_like(error_norms[-1])
-    from_top = [total]
-    for ratio in reversed((error_norms[:-1] / error_norms[-1]).unbind()):
-        from_top.append(correct(ratio * total))
-        total = total * from_top[-1]
-    return torch.stack(from_top).flip(0)
-
-
-def check_options(*, rule: str = "off", band: float = 1.0, target: str = "edge", statistic: str = "norm") -> None:
-    """Refuse, with a ValueError that names the field, an option that does not exist or is out of range."""
-    choices = {"modulation": (rule, RULES), "target": (target, TARGETS), "statistic": (statistic, STATISTICS)}
-    for field, (value, allowed) in choices.items():
-        if value not in allowed:
-            prefix = "" if field == "modulation" else "modulation_"
-            raise ValueError(f"{prefix}{field} = {value!r}: must be one of {', '.join(allowed)}")
-    if not 1.0 <= band < math.inf:
-        raise ValueError(f"modulation_band = {band}: must be finite and at least 1")
-
-
-def _correction(ratios: Tensor, *, band: float, target: str, strength: float | Tensor) -> Tensor:
-    """(goal / ratio)^strength where the ratio lies outside the band, else exactly 1.
-
-    A magnitude or a reference that is zero or not finite shows as a ratio of 0, infinity or NaN, and is left at 1.
-    """
-    ratios = ratios.nan_to_num(nan=1.0, posinf=1.0)
-    nearest = ratios.clamp(1.0 / band, band)
-    wanted = nearest / ratios if target == "edge" else torch.where(nearest == ratios, 1.0, ratios.reciprocal())
-    return wanted.nan_to_num(posinf=1.0).pow(strength)
-
-
-def _accumulate(local: Tensor) -> Tensor:
-    """a_l = the product of the local factors from site l up to the top."""
-    return local.flip(0).cumprod(0).flip(0)
 
 
 class _Watched(torch.autograd.Function):
@@ -197,7 +123,7 @@ class FastModulation(Modulation):
         self._local = local_factors(
             self.error_norms, rule=self._rule, band=self._band, target=self._target, strength=self.strength
         )
-        self.factors = _accumulate(self._local)
+        self.factors = accumulated(self._local)
         scalars = self.factors.unbind()
         torch._foreach_mul_([gradient_of(owned) for owned in self._owned], [scalars[index] for index in self._owners])
 
@@ -235,7 +161,7 @@ class InBackwardModulation(Modulation):
         if not self._seen:
             return
         self._local = torch.stack(self._applied).flip(0)
-        self.factors = _accumulate(self._local)
+        self.factors = accumulated(self._local)
         above = torch.cat([self.factors[1:], torch.ones_like(self.factors[:1])])
         self.error_norms = torch.stack(self._seen).flip(0) / above
         self._seen, self._applied = [], []
@@ -254,7 +180,7 @@ class InBackwardModulation(Modulation):
         local = torch.ones_like(magnitude)
         if self._seen and self._rule != "off":
             reference = self._seen[-1] * self._applied[-1] if self._rule == "pairwise" else self._seen[0]
-            local = _correction(magnitude / reference, band=self._band, target=self._target, strength=self.strength)
+            local = correction(magnitude / reference, band=self._band, target=self._target, strength=self.strength)
         self._seen.append(magnitude)
         self._applied.append(local)
         return local

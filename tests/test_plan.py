@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from models import layouts
-from models.modulation import RULES, STATISTICS, TARGETS
+from models.modulation_factors import RULES, STATISTICS, TARGETS
 from search_spaces.sweep import Choice, Float, Scale, Sweep
 from study import config
 from study.names import check_names
