@@ -34,7 +34,16 @@ def test_a_comparison_is_scipys_paired_t_test_with_the_better_side_first() -> No
         (np.mean(A) - np.mean(B), interval.low, interval.high)
     )
     assert (row["p_value"], row["holm"]) == pytest.approx((oracle.pvalue, oracle.pvalue))
-    assert row["verdict"] == "better is better"
+
+
+def test_a_verdict_needs_both_intervals() -> None:
+    clear = paired_comparisons(table(worse=[0.9] * 5, better=[0.95, 0.96, 0.94, 0.955, 0.945])).iloc[0]
+    assert min(clear["low"], clear["bootstrap_low"]) > 0
+    assert clear["verdict"] == "better is better"
+    few_values = paired_comparisons(table(worse=B, better=A)).iloc[0]  # three of five differences are 0.06 or 0.05
+    assert few_values["low"] > 0 > few_values["bootstrap_low"]
+    assert few_values["holm"] < 0.05
+    assert few_values["verdict"] == "not distinguishable"
 
 
 def test_a_verdict_needs_five_pairs() -> None:

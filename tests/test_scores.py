@@ -1,5 +1,6 @@
 """Properties of study.analysis.scores: intervals against SciPy and by simulation, and which rows count as what."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 
 from study.analysis.scores import (
+    bootstrap_t_interval,
     cell_name,
     confirmed_rows,
     matches,
@@ -112,6 +114,29 @@ def test_a_failed_row_without_num_classes_takes_that_of_its_data_set() -> None:
         num_classes=[10, 100, None, None],
     )
     assert confirmed_rows(rows, "val_accuracy", ["depth"])["score"].tolist() == pytest.approx([0.01, 0.1])
+
+
+def test_bootstrap_t_is_that_of_all_resamples() -> None:
+    values = np.array([0.91, 0.95, 0.94, 0.97])
+    drawn = values[np.array(list(itertools.product(range(4), repeat=4)))]
+    errors = drawn.std(axis=1, ddof=1) / 2
+    ratios = (drawn.mean(axis=1) - values.mean())[errors > 0] / errors[errors > 0]
+    low, high = values.mean() - np.quantile(ratios, (0.975, 0.025)) * values.std(ddof=1) / 2
+    found = bootstrap_t_interval(values)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05 * (high - low))
+
+
+@pytest.mark.parametrize(("n", "covered"), [(3, 0.82), (5, 0.957), (8, 0.949), (20, 0.954)])
+def test_bootstrap_t_covers_as_its_docstring_says(n: int, covered: float) -> None:
+    generator = np.random.default_rng(n)
+    found = [bootstrap_t_interval(generator.normal(0.9, 0.02, size=n), generator) for _ in range(400)]
+    assert np.mean([one.low <= 0.9 <= one.high for one in found]) == pytest.approx(covered, abs=0.04)
+
+
+def test_bootstrap_t_of_values_without_a_spread() -> None:
+    assert bootstrap_t_interval([0.1] * 5) == pytest.approx((0.1, 0.1, 0.1, 5))
+    assert bootstrap_t_interval([0.1, 0.2]) == pytest.approx((0.15, math.nan, math.nan, 2), nan_ok=True)
+    assert bootstrap_t_interval([]) == pytest.approx((math.nan, math.nan, math.nan, 0), nan_ok=True)
 
 
 def test_repeats_of_a_seed_are_averaged() -> None:

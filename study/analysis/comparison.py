@@ -1,8 +1,8 @@
 """Recipes against each other on equal seeds, and interquartile means. DataFrame in, DataFrame out; never Ray or torch.
 
-A verdict in words needs three things: five pairs or more, an interval that leaves out 0, and a P value that is below
-0.05 after Holm's correction over the whole table. Everything else is "not distinguishable" or "too few seeds", however
-large the difference looks.
+A verdict in words needs three things: five pairs or more, two intervals (Student's or the percentile bootstrap, and
+bootstrap-t) that both leave out 0, and a P value that is below 0.05 after Holm's correction over the whole table.
+Everything else is "not distinguishable" or "too few seeds", however large the difference looks.
 """
 
 import math
@@ -20,12 +20,17 @@ from study.analysis.scores import (
     UPPER_QUANTILE,
     VERDICT_FROM,
     Estimate,
+    bootstrap_t_interval,
     confirmed_rows,
     mean_difference,
     seed_scores,
     seeded,
 )
 
+COMPARED = (
+    *("a", "b", "difference", "low", "high", "bootstrap_low", "bootstrap_high"),
+    *("beats", "beats_low", "beats_high", "p_value", "pairs"),
+)
 Array = npt.NDArray[np.floating[Any]]
 
 LEVEL = 0.05
@@ -45,8 +50,9 @@ def paired_comparisons(
     """Every two values of `between`, at equal `within` and seed; one row a pair of values and point of `within`.
 
     Columns: the `within` names; a, b (a has the higher mean); difference, low, high of a - b (Student's t below ten
-    pairs, bootstrap from there: `mean_interval`); beats, beats_low, beats_high (`win_probability`); p_value, that of
-    the paired t test; holm, the same corrected over all rows; pairs; verdict. A failed seed counts as chance.
+    pairs, bootstrap from there: `mean_interval`); bootstrap_low, bootstrap_high (`bootstrap_t_interval`); beats,
+    beats_low, beats_high (`win_probability`); p_value, that of the paired t test; holm, the same corrected over all
+    rows; pairs; verdict. A failed seed counts as chance.
     """
     axes = [*within, between]
     scores = seed_scores(confirmed_rows(trials, metric, axes), axes)
@@ -56,8 +62,7 @@ def paired_comparisons(
         sides = {name: side.set_index("seed")["score"] for name, side in group.groupby(between, sort=True)}
         for a, b in combinations(sides, 2):
             rows.append(place | _compare(a, b, sides, generator))
-    columns = ["a", "b", "difference", "low", "high", "beats", "beats_low", "beats_high", "p_value", "pairs"]
-    table = pd.DataFrame(rows, columns=[*within, *columns])
+    table = pd.DataFrame(rows, columns=[*within, *COMPARED])
     corrected = holm(table["p_value"].to_numpy(dtype=np.float64))
     table.insert(list(table.columns).index("pairs"), "holm", corrected)
     return table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
@@ -70,13 +75,14 @@ def _places(scores: pd.DataFrame, within: list[str]) -> list[tuple[dict[str, Any
 
 
 def _compare(a: Any, b: Any, sides: dict[Any, "pd.Series[float]"], generator: np.random.Generator) -> dict[str, Any]:
-    differences = (sides[a] - sides[b]).dropna()
-    if differences.mean() < 0:
+    differences = (sides[a] - sides[b]).dropna().to_numpy()
+    if len(differences) and differences.mean() < 0:
         a, b, differences = b, a, -differences
     mean, low, high, pairs = mean_difference(sides[a], sides[b], generator)
-    beats, beats_low, beats_high, _ = win_probability(differences.to_numpy())
-    found = {"difference": mean, "low": low, "high": high, "p_value": paired_p_value(differences.to_numpy())}
-    return {"a": a, "b": b, **found, "beats": beats, "beats_low": beats_low, "beats_high": beats_high, "pairs": pairs}
+    bootstrap = np.clip(bootstrap_t_interval(differences, generator)[1:3], -1.0, 1.0)
+    wins = win_probability(differences)
+    values = (a, b, mean, low, high, *bootstrap, *wins[:3], paired_p_value(differences), pairs)
+    return dict(zip(COMPARED, values, strict=True))
 
 
 def paired_p_value(differences: Array) -> float:
@@ -119,7 +125,7 @@ def _verdict(row: dict[Any, Any]) -> str:
         return f"none: under {VERDICT_FROM} pairs"
     if math.isnan(row["p_value"]):
         return "equal in every seed" if row["difference"] == 0 else "the same difference in every seed"
-    clear = row["low"] > 0 and row["holm"] < LEVEL
+    clear = row["low"] > 0 and row["bootstrap_low"] > 0 and row["holm"] < LEVEL
     return f"{row['a']} is better" if clear else "not distinguishable"
 
 

@@ -20,6 +20,7 @@ from study.analysis.scores import (
     STATUSES,
     VERDICT_FROM,
     Estimate,
+    bootstrap_t_interval,
     cell_name,
     confirmed_rows,
     matches,
@@ -130,9 +131,9 @@ def answer(
     For depth x recipe it speaks of the deepest confirmed depth: the plain recipe with the highest mean, beside the next
     plain one, the best residual one and `linear_baseline` (of the sweep's one data set). For other axes: the cell with
     the highest mean, beside the next one. Then come cells with seeds at chance, and cells not confirmed yet. "Better"
-    and "worse" need five pairs and a 95 % interval of the paired difference that leaves out 0; below five pairs it is
-    only said which mean is higher. The leader is picked by the seeds that
-    it is then judged by, so its own mean errs a little upwards.
+    and "worse" need five pairs and two 95 % intervals of the paired difference that both leave out 0 (`mean_interval`
+    and `bootstrap_t_interval`); below five pairs it is only said which mean is higher. The leader is picked by the
+    seeds that it is then judged by, so its own mean errs a little upwards.
     """
     axes = list(by) or ["cell"]
     curve = depth_curve(trials, metric=metric, by=axes, generator=generator)
@@ -192,20 +193,27 @@ class _Teller:
     def _comparisons(self, leader: "pd.Series[Any]", rivals: pd.DataFrame) -> str:
         parts = [self._against(leader, rival) for _, rival in rivals.iterrows()]
         if self.baseline is not None:
-            mean, low, high = (leader[name] - self.baseline for name in ("mean", "low", "high"))
-            parts.append(f"{_verdict(mean, low, high, leader['seeds'])} the linear baseline ({self.baseline:.3f})")
+            above = self._seeds(leader) - self.baseline
+            words = self._verdict(mean_interval(above, self.generator), above)
+            parts.append(f"{words} the linear baseline ({self.baseline:.3f})")
         few = any(part.startswith(WITHOUT_VERDICT) for part in parts)
         *first, last = parts or [""]
         remark = ", with too few seeds for a verdict" if few else ""
         return f"it is {', '.join(first)}{' and ' if first else ''}{last}{remark}" if last else ""
 
     def _against(self, leader: "pd.Series[Any]", rival: "pd.Series[Any]") -> str:
-        mean, low, high, n = mean_difference(self._seeds(leader), self._seeds(rival), self.generator)
-        if n == 0:
+        a, b = self._seeds(leader), self._seeds(rival)
+        found = mean_difference(a, b, self.generator)
+        if found.n == 0:
             return f"without equal seeds to compare with {cell_name(rival, self.named)}"
-        difference = _interval(mean, low, high, sign="+")
-        pairs = _count(n, "paired seed")
-        return f"{_verdict(mean, low, high, n)} {cell_name(rival, self.named)} (difference {difference} over {pairs})"
+        difference = _interval(found.mean, found.low, found.high, sign="+")
+        words = f"{self._verdict(found, (a - b).dropna())} {cell_name(rival, self.named)}"
+        return f"{words} (difference {difference} over {_count(found.n, 'paired seed')})"
+
+    def _verdict(self, found: Estimate, differences: "pd.Series[float]") -> str:
+        """Words for a difference; the wider of its two intervals at each end decides."""
+        bootstrap = bootstrap_t_interval(differences.to_numpy(), self.generator)
+        return _verdict(found.mean, min(found.low, bootstrap.low), max(found.high, bootstrap.high), found.n)
 
     def _seeds(self, cell: "pd.Series[Any]") -> "pd.Series[float]":
         chosen = matches(self.scores, {name: cell[name] for name in self.axes})

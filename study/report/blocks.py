@@ -55,7 +55,7 @@ def table(
 ) -> Block:
     """A table of these columns of a frame, under these headings; numbers by `number`.
 
-    A column written as `mean~low~high` becomes one with its interval.
+    A column written as `mean~low~high` becomes one with its interval, `low~high` the interval alone.
     """
     shown = frame.head(MOST_ROWS)
     cells = [[_cell(row, name) for name in columns] for row in shown.to_dict("records")]
@@ -65,8 +65,10 @@ def table(
 
 
 def _cell(row: Mapping[Any, Any], name: str) -> str:
-    parts = name.split("~")
-    return number(row[name]) if len(parts) == 1 else interval(*(row[part] for part in parts))
+    values = [row[part] for part in name.split("~")]
+    if len(values) == 1:
+        return number(values[0])
+    return interval(*(values if len(values) == 3 else (None, *values)))
 
 
 def number(value: Any) -> str:

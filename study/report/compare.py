@@ -13,7 +13,7 @@ from study.report.opened_run import OpenedRun, Part
 MOST_DIFFERENCES = 60
 NOTE = (
     "Cells of equal names, paired by seed where both runs confirmed the same seeds; P values corrected by Holm over "
-    "all cells. Positive: this run is better."
+    "all cells. Positive: this run is better. A verdict needs what it needs under Comparisons."
 )
 
 

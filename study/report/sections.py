@@ -56,9 +56,10 @@ FIT_NOTE = (
     "as a summary, not a law. Bands are pointwise, 95 %."
 )
 PAIR_NOTE = (
-    "On equal seeds. P values of the paired t test, corrected by Holm over the whole table. A verdict needs five "
-    "pairs, an interval that leaves out 0 and a corrected P below 0.05. Wins: the share of seeds on which the first is "
-    "better, with Wilson's interval."
+    "On equal seeds. The difference has Student's interval (from ten pairs on a bootstrap's), then a bootstrap-t one. "
+    "P values of the paired t test, corrected by Holm over the whole table. A verdict needs five pairs, both intervals "
+    "to leave out 0 and a corrected P below 0.05. Wins: the share of seeds on which the first is better, with Wilson's "
+    "interval."
 )
 IQM_NOTE = "Mean of the middle half of all seeds, over all cells, with a bootstrap interval stratified by cell."
 COST_NOTE = "All trials of a cell, search and confirmation; seconds are medians, with the middle half in brackets."
@@ -151,6 +152,7 @@ def comparison_section(part: Part, anchor: str) -> Section:
             "a": "the better",
             "b": "against",
             "difference~low~high": "difference",
+            "bootstrap_low~bootstrap_high": "bootstrap-t",
             "beats~beats_low~beats_high": "wins",
         },
         **{"holm": "P, corrected", "pairs": "pairs", "verdict": "verdict"},
