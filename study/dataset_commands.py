@@ -6,21 +6,18 @@ Only `fetch` uses the network. Listing imports neither torch nor scikit-learn no
 import argparse
 import http.client
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from study.datasets import DATASETS, find_dataset, missing_message, resolve_data_dir
 from study.image_folder import ImageFolder
+from study.terminal import PIPED_WIDTH, Parser, exit_code, listing_console
 
 NETWORK_PATIENCE_SECONDS = 30.0  # for a silent server; torchvision would wait for ever
-PIPED_WIDTH = 120  # columns off a terminal, so that a listing in a file is not folded; wide enough for every column
-USER_ERROR = 2  # argparse's own exit code for what the user must change
 DESCRIPTION = "Lists the data sets of the study and says which are here; `fetch` brings one."
 EXAMPLES = """\
 examples:
@@ -38,19 +35,19 @@ stays whole.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code, 2 where the user must change something."""
     arguments = _parser().parse_args(argv)
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     if arguments.command is None:
         _print_listing(arguments.data_dir)
-        return 0
-    try:
+    else:
         print(fetch(arguments.name, arguments.data_dir))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "python -m study.datasets",
         description=DESCRIPTION,
         epilog=EXAMPLES,
@@ -102,10 +99,10 @@ def _impatient_sockets() -> Iterator[None]:
 
 
 def _print_listing(data_dir: Path | None) -> None:
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
-    console.print(_table(data_dir, wide=console.width >= PIPED_WIDTH))
-    console.print(f"Looked in {resolve_data_dir(data_dir)}", markup=False)
-    console.print("Get one: python -m study.datasets fetch NAME [--data-dir DIR]", markup=False)
+    console = listing_console()
+    console.print(_table(data_dir, wide=console.width >= PIPED_WIDTH), soft_wrap=True)
+    print(f"Looked in {resolve_data_dir(data_dir)}")
+    print("Get one: python -m study.datasets fetch NAME [--data-dir DIR]")
 
 
 def _table(data_dir: Path | None, *, wide: bool) -> Table:

@@ -185,26 +185,3 @@ def cache_file() -> Path:
     """Where readings are kept: XDG_CACHE_HOME, or .cache in the home folder."""
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(folder) / "plain-depth-study" / "step_seconds.json"
-
-
-def describe(plan: Plan, taken: Forecast) -> str:
-    """The forecast in words: a line a depth, and the whole."""
-    epochs, memory = _by_depth(plan, taken.epoch_seconds), _by_depth(plan, taken.trial_bytes)
-    lines = [
-        f"  depth {depth:5}: {seconds:8.2f} s an epoch, {memory[depth] / 1e6:8.0f} MB of tensors a trial, "
-        f"{int(GPU_BYTES // (memory[depth] + PROCESS_BYTES))} trials on a GPU of {GPU_BYTES / 1e9:.0f} GB"
-        for depth, seconds in epochs.items()
-    ]
-    minutes = taken.wall_seconds / 60.0
-    head = "Forecast from a short probe of this machine's CPU, one thread a trial:"
-    whole = f"about {minutes:.1f} minutes on {taken.workers} workers, each with {PROCESS_BYTES / 1e6:.0f} MB of its own"
-    return "\n".join([head, *lines, f"  {whole}"])
-
-
-def _by_depth(plan: Plan, values: dict[str, float]) -> dict[int, float]:
-    """The largest value at each depth."""
-    largest: dict[int, float] = {}
-    for cell in plan.cells:
-        depth = cell.config(cell.known, seed=0).depth
-        largest[depth] = max(values[cell.name], largest.get(depth, 0.0))
-    return dict(sorted(largest.items()))

@@ -2,10 +2,11 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_origin
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
@@ -17,11 +18,11 @@ from study.sweeps import NamedSweep
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
-STEM_MACS, LAYER_MACS = (
-    443_008,
-    2_359_296,
-)  # multiply-adds of one 32x32 image at width 16: stem and head, and a later conv
+STEM_MACS = 443_008  # multiply-adds of one 32x32 image at width 16: stem and head,
+LAYER_MACS = 2_359_296  # and each later convolution
 IMAGENET_MACS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9}  # of one 224x224 image at width 64; He et al. 2016
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REFERENCE = "reference"  # the folder of the committed runs
 UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
 
 
@@ -127,16 +128,17 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         ValueError: unknown scale, field, recipe or value; the message says which and what is allowed.
     """
     overrides = overrides or Overrides()
-    scale = _choose_scale(named.sweep, scale_name)
+    refuse_unknown("scale", scale_name, named.sweep.scales)
+    scale = named.sweep.scales[scale_name]
     for objective in named.sweep.objectives:
         refuse_unknown("objective", objective, DIRECTIONS)
     _refuse_unknown_fields(overrides.fields, named.sweep, scale)
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
-    forced = _one_length({name: parse_value(text) for name, text in overrides.fields.items() if name not in compare})
+    forced = _one_length(_single_values(overrides.fields, compare))
     points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
     plan_cell = partial(_plan_cell, named.sweep, scale, forced)
     return Plan(
-        run=overrides.run or f"{named.name}-{scale_name}",
+        run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
         sweep=named.name,
         question=named.question,
         scale=scale_name,
@@ -158,9 +160,24 @@ def parse_value(text: str) -> Any:
         return [parse_value(part) for part in text.split(",")] if "," in text else text
 
 
-def _choose_scale(sweep: Sweep, name: str) -> Scale:
-    refuse_unknown("scale", name, sweep.scales)
-    return sweep.scales[name]
+def _run_name(name: str) -> str:
+    """A run's name is one folder name; ValueError else, so that no name leads out of the results."""
+    if not RUN_NAME.fullmatch(name) or name == REFERENCE:
+        raise ValueError(
+            f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, and not "
+            f"{REFERENCE!r}; where runs are kept is --storage"
+        )
+    return name
+
+
+def _single_values(fields: Mapping[str, str], compare: Mapping[str, Any]) -> Fields:
+    """The values of `--set` on fields that are not compared; ValueError for several of a field that takes one."""
+    values = {name: parse_value(text) for name, text in fields.items() if name not in compare}
+    for name, value in values.items():
+        if isinstance(value, list) and get_origin(TrialConfig.model_fields[name].annotation) is not tuple:
+            compared = f"here {', '.join(compare)}" if compare else "and this sweep compares none"
+            raise ValueError(f"{name} = {fields[name]}: only compared fields take several values, {compared}")
+    return values
 
 
 def _one_length(forced: dict[str, Any]) -> dict[str, Any]:

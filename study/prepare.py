@@ -1,6 +1,5 @@
 """All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baseline."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -9,20 +8,16 @@ from typing import Any
 
 from study.baseline import linear_baseline
 from study.cells import CellStudies
-from study.datasets import AnyData, load_dataset
+from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
 from study.lock import run_lock
-from study.names import check_names
 from study.plan import Plan
 from study.provenance import provenance
 from study.records import read_arrow, read_json, recover
 from study.run_file import open_run_file, save_run_file
 from study.samplers import SearchMethod
 from study.storage import JOURNAL, RESULTS, RUN_FILE, Storage
-
-REFERENCE = "reference"  # the folder of the committed runs
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -70,14 +65,13 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
     """Check and load all that a run needs, and hold its lock; at the end, however it comes, export the journal.
 
     Raises:
-        ValueError: a bad run name, unknown names, unwritable storage, a changed declaration, a missing data set, or
-            another driver at work on the run.
+        ValueError: unknown names, unwritable storage, a changed declaration, a missing data set, or another driver at
+            work on the run.
     """
-    check_run_name(plan.run)
-    check_names(plan)
-    options.method.check(plan.objectives)
-    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
     storage = Storage.at(options.storage).sub(plan.run)
+    if not options.fresh:
+        open_run_file(storage, plan)  # again under the lock; here, a changed declaration is refused at once
+    data = checked_data(plan, options)
     storage.check_writable()
     with run_lock(storage), replaced(storage) if options.fresh else nullcontext():
         prepared = _prepare(plan, options, storage, data, say)
@@ -85,6 +79,23 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
             yield prepared
         finally:
             _close(prepared)
+
+
+def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
+    """The data sets of a plan that is sound; what is quickly checked comes first.
+
+    Raises:
+        ValueError: an unfit search method, a missing or damaged data set, or an unknown name.
+    """
+    options.method.check(plan.objectives)
+    for name in plan.datasets:
+        message = missing_message(name, options.data_dir)
+        if message is not None:
+            raise MissingDataset(message)
+    from study.names import check_names  # imports torch, which takes seconds
+
+    check_names(plan)
+    return {name: load_dataset(name, options.data_dir) for name in plan.datasets}
 
 
 @contextmanager
@@ -116,6 +127,7 @@ def _prepare(
     plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
     content = open_run_file(storage, plan)
+    say(f"{plan.run}: {plan.question}")
     content["linear_baseline"] = _baselines(data, content["linear_baseline"])
     content["sampler"] = options.method.sampler
     save_run_file(storage, content)
@@ -144,15 +156,6 @@ def read_finished(storage: Storage) -> list[FinishedTrial]:
     """The trials that the tables hold."""
     epochs = read_arrow(storage, "epochs").select(["trial_id", "epoch", "val_accuracy"])
     return finished_trials(read_arrow(storage, "trials").to_pylist(), epochs.to_pylist())
-
-
-def check_run_name(name: str) -> None:
-    """A run's name is one folder name; ValueError else, so that no name leads out of the results."""
-    if not RUN_NAME.fullmatch(name) or name == REFERENCE:
-        raise ValueError(
-            f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, "
-            f"and not {REFERENCE!r}; where runs are kept is --storage"
-        )
 
 
 def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:

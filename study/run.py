@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from study import __version__
 from study.ending import parse_duration
@@ -14,13 +14,14 @@ from study.plan import Overrides, Plan, make_plan
 from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
 from study.sweeps import list_sweeps, load_sweep
+from study.terminal import Parser, exit_code, plural
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
     from study.display import Display
     from study.prepare import Options, PreparedRun
 
 REPLAY = "replay"  # in a sweep's place
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes; 130 is what a shell expects after Ctrl-C
+FAILED, INTERRUPTED = 1, 130  # exit codes; 130 is what a shell expects after Ctrl-C
 
 EXECUTION = (
     *("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir"),
@@ -45,14 +46,6 @@ examples:
 
 The same command goes on where it stopped: finished trials are never repeated. Results are in results/RUN/, as Parquet.
 Data sets: python -m study.datasets."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with bad input answered by one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """One line and exit code 2."""
-        self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -110,25 +103,27 @@ def _add_execution_options(group: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    try:
-        if options.sweep is None:
-            return _list()
-        if options.sweep == REPLAY:
-            return _replay(options)
-        if options.replayed:
-            raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
-        plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
-        return _dry_run(plan, options) if options.dry_run else _run(plan, options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: _command(options))
+
+
+def _command(options: argparse.Namespace) -> int:
+    """Do what is asked; ValueError for bad input."""
+    if options.sweep is None:
+        return _list()
+    if options.sweep == REPLAY:
+        return _replay(options)
+    if options.replayed:
+        raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
+    plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
+    return _dry_run(plan, options) if options.dry_run else _run(plan, options)
 
 
 def _list() -> int:
     """One line a sweep: question, cells, trials."""
     for named in list_sweeps():
         plan = make_plan(named)
-        print(f"{named.name:20} {named.question}  [{len(plan.cells)} cells, {plan.trial_count} trials]")
+        size = f"{plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}"
+        print(f"{named.name:20} {named.question}  [{size}]")
     print("\nRun one: python -m study.run SWEEP. More: python -m study.run --help")
     return 0
 
@@ -136,17 +131,10 @@ def _list() -> int:
 def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
     from study.display import Display
-    from study.prepare import Options, prepared_run
-    from study.report.page import write_report
-    from study.report.summary import print_summary
+    from study.prepare import prepared_run
 
-    how = Options(
-        method=SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only),
-        **{name: getattr(options, name) for name in EXECUTION},
-    )
-    display = Display(plan)
+    how, display = _execution(options), Display(plan)
     try:
-        display.say(f"{plan.run}: {plan.question}")
         with prepared_run(plan, how, display.say) as prepared:
             if not prepared.studies.finished:
                 _execute(prepared, how, display)
@@ -159,28 +147,47 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     except OSError as error:  # a full disk, a storage that is gone
         print(f"error: {error}. What had finished is safe; the same command goes on from there.", file=sys.stderr)
         return FAILED
+    from study.report.page import write_report
+    from study.report.summary import print_summary
+
     print_summary(prepared.storage, display.console)
     display.say(f"\nReport: {write_report(prepared.storage)}")
     return 0
 
 
+def _execution(options: argparse.Namespace) -> "Options":
+    """How the run is to be carried out."""
+    from study.prepare import Options
+
+    return Options(
+        method=SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only),
+        **{name: getattr(options, name) for name in EXECUTION},
+    )
+
+
 def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> None:
     """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
-    import torch
-
     from study.forecast import forecast
     from study.launch import execute
     from study.run_file import record_duration
 
-    elsewhere = how.address or os.environ.get("RAY_ADDRESS") or torch.cuda.device_count()
-    foreseeable = not (prepared.finished_trials or elsewhere)
+    foreseeable = not (prepared.finished_trials or _elsewhere(how.address))
     expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None
     if expected is not None:
-        display.say(f"Forecast: about {expected.wall_seconds / 60:.1f} minutes on {expected.workers} workers.")
+        display.say(
+            f"Forecast: about {expected.wall_seconds / 60:.1f} minutes on {plural(expected.workers, 'worker')}."
+        )
     started = time.monotonic()
     execute(prepared, how, display)
     if expected is not None:
         record_duration(prepared.storage, expected.wall_seconds, time.monotonic() - started)
+
+
+def _elsewhere(address: str | None) -> bool:
+    """Whether trials may run on other machines or on GPUs, of which a probe of this CPU says nothing."""
+    import torch
+
+    return bool(address or os.environ.get("RAY_ADDRESS") or torch.cuda.device_count())
 
 
 def _workers(most: int | None) -> int:
@@ -202,22 +209,14 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
     """Show what would be run, and what it would take; the input is checked as for a run."""
-    from study.datasets import load_dataset
-    from study.names import check_names
+    from study.prepare import checked_data
 
-    check_names(plan)
-    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
-    print(f"{plan.run}: {plan.question}")
-    for cell in plan.cells:
-        print(f"\n{cell.name}: {plan.trials_of(cell)} search trials, {plan.confirm_seeds} confirmations")
-        for name, distribution in cell.search.items():
-            print(f"  searches {name}: {distribution}, first {cell.known[name]}")
-        given = {name: value for name, value in cell.fixed.items() if name not in cell.compared}
-        print("  fixed " + ", ".join(f"{name}={value}" for name, value in given.items() if value is not None))
-    print(f"\n{len(plan.cells)} cells, {plan.trial_count} trials. Nothing was started.")
-    from study.forecast import describe, forecast
+    data = checked_data(plan, _execution(options))
+    from study.dry_run import print_forecast, print_plan
+    from study.forecast import forecast
 
-    print(describe(plan, forecast(plan, data, _workers(options.workers))))
+    print_plan(plan)
+    print_forecast(plan, forecast(plan, data, _workers(options.workers)), elsewhere=_elsewhere(options.address))
     return 0
 
 

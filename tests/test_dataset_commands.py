@@ -92,6 +92,13 @@ def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{scheme.upper()}_PROXY", raising=False)
 
 
+def test_a_strange_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bring", "digits"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
 def test_fetching_an_unknown_set_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "mnist"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -9,7 +9,7 @@ import pytest
 from study import forecast as room
 from study.config import TrialConfig
 from study.datasets import ImageData, load_dataset
-from study.forecast import Readings, describe, forecast, kind_of, simulate, trial_bytes
+from study.forecast import Readings, forecast, kind_of, simulate, trial_bytes
 from study.plan import Plan
 
 
@@ -63,9 +63,3 @@ def test_memory_grows_with_batch_and_depth_and_halves_with_bf16(digits: ImageDat
     activations = large - small
     assert large - half == pytest.approx(activations, rel=1e-6)
     assert trial_bytes(TrialConfig(epochs=1, depth=110, batch_size=32), digits) > 4 * small
-
-
-def test_it_is_told_in_words(tiny_plan: Plan, tmp_path: Path, digits: ImageData) -> None:
-    words = describe(tiny_plan, forecast(tiny_plan, {"digits": digits}, 2, tmp_path / "kept.json"))
-    assert "depth     8:" in words
-    assert "minutes on 2 workers" in words

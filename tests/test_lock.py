@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from study.lock import run_lock
+from study.lock import is_held, run_lock
 from study.storage import Storage
 
 
@@ -30,11 +30,22 @@ def test_other_runs_are_free(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_driver_is_not_held(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from study.lock import run_lock; from study.storage import Storage\n"
+        "import os, sys; from study.lock import is_held, run_lock; from study.storage import Storage\n"
         "with run_lock(Storage.at(sys.argv[1])): os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine")], check=False)
     assert killed.returncode == 9
     assert (tmp_path / ".mine.owner.json").exists()
     with run_lock(Storage.at(tmp_path / "mine")):
+        pass
+
+
+def test_looking_at_a_lock_leaves_nothing_and_disturbs_nobody(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path / "mine")
+    assert not is_held(storage)
+    assert not list(tmp_path.iterdir())
+    with run_lock(storage):
+        assert is_held(storage)
+    assert not is_held(storage)
+    with run_lock(storage):
         pass

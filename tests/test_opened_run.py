@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from study.bench.generated_run import GeneratedRun
+from study.lock import run_lock
+from study.records import read_json, write_json
 from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.run_list import list_runs
@@ -81,4 +83,15 @@ def test_runs_are_listed_with_state_progress_and_best(run: OpenedRun) -> None:
     best = run.trials[run.trials["phase"] == "confirm"].groupby(["depth", "recipe"])["val_accuracy"].mean().max()
     assert found.loc["one", "best"].startswith(f"{best:.3f} depth=8")
     assert found.loc["broken", "state"].startswith("unreadable:")
+    assert found.loc["one", "last_written"].endswith(" ago")
     assert list_runs(results / "nothing").empty
+
+
+def test_a_run_that_is_not_whole_is_running_while_its_driver_is(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path / "one")
+    GeneratedRun(depths=(8,), searches=1, confirms=1).write(storage)
+    write_json(storage, "run.json", read_json(storage, "run.json") | {"confirm_seeds": 2})
+    assert list_runs(tmp_path)["state"].tolist() == ["stopped"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
+    with run_lock(storage):
+        assert list_runs(tmp_path)["state"].tolist() == ["running"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from study.plan import Plan, make_plan
-from study.prepare import Options, check_run_name, prepared_run
+from study.plan import Overrides, Plan, make_plan
+from study.prepare import Options, prepared_run
 from study.records import write_json
 from study.samplers import SearchMethod
 from study.storage import Storage
@@ -53,7 +53,7 @@ def test_fresh_deletes_no_folder_that_is_no_run(tiny_plan: Plan) -> None:
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "", "reference"])
 def test_run_names_stay_in_their_folder(name: str) -> None:
     with pytest.raises(ValueError, match="run name"):
-        check_run_name(name)
+        make_plan(load_sweep("depth_sweep"), overrides=Overrides(run=name))
 
 
 @pytest.mark.parametrize("method", [SearchMethod(sampler="cmaes"), SearchMethod(scheduler="asha")], ids=str)

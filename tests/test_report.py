@@ -106,6 +106,35 @@ def test_alone_it_lists_the_runs(
     assert "No run under results/ yet" in capsys.readouterr().out
 
 
+def test_names_of_runs_are_never_cut(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "a-long-name-" * 5
+    SMALL.write(Storage.at(run.parent / name))
+    for width in ("40", "80"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert main([]) == 0
+        said = capsys.readouterr().out
+        assert "…" not in said
+        column = said.splitlines()[0].index("state")
+        assert name in "".join(line[:column].strip() for line in said.splitlines())
+
+
+@pytest.mark.parametrize("arguments", [["--text"], ["--figures", "here"], ["--compare", "mine"]])
+def test_what_is_asked_of_a_run_needs_one(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"error: which run? {arguments[0]} needs one: python -m study.report RUN {arguments[0]}\n"
+    )
+
+
+@pytest.mark.parametrize("module", ["study.report", "study.run", "study.datasets"])
+def test_a_reader_that_leaves_early_sees_no_traceback(module: str) -> None:
+    command = f"{sys.executable} -u -m {module} | true"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("arguments", [["nowhere"], ["mine", "--compare", "nowhere"]])
 def test_an_unknown_run_is_one_line(run: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.report.blocks import MOST_ROWS, interval, number, plural, seconds, table
+from study.report.blocks import MOST_ROWS, interval, number, seconds, table
 from study.report.charts import bar_chart, curve_chart, dot_chart, escape, line_names, lines, log_axis
 from study.report.layer_charts import MOST_EPOCHS, MOST_LAYERS, heat_maps, thinned
 
@@ -31,7 +31,6 @@ def test_intervals_durations_and_counts() -> None:
     assert [seconds(value) for value in (3.0, 240.0, 7_300.0, 2e5, math.nan)] == [
         *("3.0 s", "4.0 min", "2.0 h", "2.3 d", "\N{EN DASH}")
     ]
-    assert (plural(1, "seed"), plural(0, "seed")) == ("1 seed", "0 seeds")
 
 
 def test_a_table_is_cut_and_says_so() -> None:

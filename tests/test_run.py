@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from study.plan import make_plan
 from study.records import write_json
 from study.run import build_parser, main
 from study.storage import Storage
+from study.sweeps import load_sweep
 
 BAD_INPUT = [
     (["deep_sweep"], "unknown sweep 'deep_sweep': known are depth_frontier, depth_sweep"),
@@ -31,6 +33,12 @@ BAD_INPUT = [
     (["depth_sweep", "--dry-run", "--set", "initializer=magic"], "unknown initializer 'magic'"),
     (["depth_sweep", "--set", "depth=8", "--set", "depth=14"], "a field twice"),
     (["depth_sweep", "--run", "reference"], "run name 'reference'"),
+    (["depth_sweep", "--run", ""], "run name ''"),
+    (["depth_sweep", "--dry-run", "--run", "../elsewhere"], "run name '../elsewhere'"),
+    (["depth_sweep", "--dry-run", "--dataset", "cifar10", "--data-dir", "empty"], "study.datasets fetch cifar10"),
+    (["joint_search", "--dry-run", "--sampler", "cmaes"], "sampler cmaes"),
+    (["depth_sweep", "--set", "learning_rate=0.05,0.1"], "learning_rate = 0.05,0.1: only compared fields take several"),
+    (["depth_sweep", "--set", "width=8,16"], "take several values, here depth, recipe"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
 
@@ -60,9 +68,6 @@ def test_storage_that_cannot_be_written_is_refused(elsewhere: Path, capfd: pytes
 def test_a_changed_declaration_is_refused_with_the_difference_and_the_ways_on(
     elsewhere: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from study.plan import make_plan
-    from study.sweeps import load_sweep
-
     plan = make_plan(load_sweep("depth_sweep"))
     content = {"declaration": plan.declaration(), "linear_baseline": {}}
     write_json(Storage.at(elsewhere / "results" / plan.run), "run.json", content)
@@ -88,8 +93,8 @@ def test_a_dry_run_shows_spaces_and_starts_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     assert main(["depth_sweep", "--dry-run", "--set", "depth=8"]) == 0
     shown = capsys.readouterr().out
-    assert "depth=8,recipe=isometric: 2 search trials, 3 confirmations" in shown
-    assert "searches modulation_band" in shown
+    assert "depth=8,recipe=isometric" in shown
+    assert "Searched: modulation_band 1 .. 1.1" in shown
     assert "minutes on" in shown
     assert list(elsewhere.iterdir()) == [elsewhere / "cache"]
 
@@ -112,3 +117,30 @@ def test_help_and_list_import_neither_ray_nor_torch(arguments: list[str]) -> Non
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+
+
+QUICK_REFUSALS = [
+    ["depth_sweep", "--set", "recipe=x"],
+    ["depth_sweep", "--run", "../x"],
+    ["depth_sweep", "--set", "learning_rate=-1"],
+    ["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"],
+    ["joint_search", "--scheduler", "asha"],
+    ["depth_sweep", "--set", "batch_size=64"],  # a changed declaration
+]
+
+
+@pytest.mark.parametrize("arguments", QUICK_REFUSALS, ids=" ".join)
+def test_cheap_mistakes_are_refused_before_ray_and_torch_are_imported(elsewhere: Path, arguments: list[str]) -> None:
+    plan = make_plan(load_sweep("depth_sweep"))
+    content = {"declaration": plan.declaration(), "linear_baseline": {}}
+    write_json(Storage.at(elsewhere / "results" / plan.run), "run.json", content)
+    code = (
+        "import sys\n"
+        "from study.run import main\n"
+        "assert main(sys.argv[1:]) == 2\n"
+        "heavy = {'ray', 'torch', 'torchvision', 'matplotlib', 'plotly'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

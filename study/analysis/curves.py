@@ -30,6 +30,7 @@ from study.analysis.scores import (
     seeded,
     select,
 )
+from study.terminal import plural
 
 DEPTH_AND_RECIPE = {"depth", "recipe"}
 LISTED_CELLS = 6  # More cells than this in one sentence are counted, not named.
@@ -186,7 +187,7 @@ class _Teller:
 
     def _score(self, cell: "pd.Series[Any]") -> str:
         words = METRICS[cell["metric"]][0]
-        text = f"{words} {_interval(cell['mean'], cell['low'], cell['high'])} over {_count(cell['seeds'], 'seed')}"
+        text = f"{words} {_interval(cell['mean'], cell['low'], cell['high'])} over {plural(cell['seeds'], 'seed')}"
         slope = cell["activation_slope"]
         return text if "activation_slope" in self.axes or pd.isna(slope) else f"{text} (activation slope {slope:g})"
 
@@ -208,7 +209,7 @@ class _Teller:
             return f"without equal seeds to compare with {cell_name(rival, self.named)}"
         difference = _interval(found.mean, found.low, found.high, sign="+")
         words = f"{self._verdict(found, (a - b).dropna())} {cell_name(rival, self.named)}"
-        return f"{words} (difference {difference} over {_count(found.n, 'paired seed')})"
+        return f"{words} (difference {difference} over {plural(found.n, 'paired seed')})"
 
     def _verdict(self, found: Estimate, differences: "pd.Series[float]") -> str:
         """Words for a difference; the wider of its two intervals at each end decides."""
@@ -230,7 +231,7 @@ class _Teller:
             untrained = max(cell["at_chance"], cell["diverged"])
             failed = f" ({cell['diverged']} diverged or failed)" if cell["diverged"] else ""
             if untrained:
-                parts.append(f"{cell_name(cell, self.named)} in {untrained} of {_count(cell['seeds'], 'seed')}{failed}")
+                parts.append(f"{cell_name(cell, self.named)} in {untrained} of {plural(cell['seeds'], 'seed')}{failed}")
         return _list("at chance or diverged: ", parts, "cells in some of their seeds")
 
 
@@ -244,7 +245,7 @@ def _search_so_far(trials: pd.DataFrame) -> str:
     search = best_of_each_cell(trials)
     best = search["val_accuracy"].max()
     found = "" if math.isnan(best) else f"; the best reached validation accuracy {best:.3f}, on one seed"
-    return f": {_count(int(search['trials'].sum()), 'search trial')} finished{found}"
+    return f": {plural(int(search['trials'].sum()), 'search trial')} finished{found}"
 
 
 def _verdict(mean: float, low: float, high: float, n: int) -> str:
@@ -261,10 +262,6 @@ def _verdict(mean: float, low: float, high: float, n: int) -> str:
 def _interval(mean: float, low: float, high: float, *, sign: str = "") -> str:
     ends = "" if math.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
     return f"{mean:{sign}.3f}{ends}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _list(head: str, parts: list[str], noun: str) -> str:

@@ -5,10 +5,10 @@ import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from study.analysis.curves import depth_curve
@@ -22,8 +22,9 @@ from study.report.page import write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
 from study.storage import RESULTS
+from study.terminal import Parser, exit_code, listing_console
 
-BAD_INPUT = 2
+NARROW = 100  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut
 
 DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one file that needs no network."
 EPILOG = """\
@@ -36,14 +37,6 @@ examples:
   python -m study.report mine --export csv                  the tables for other tools
 
 RUN is a name under results/ or results/reference/, a path, or a URI."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with bad input answered by one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """One line and exit code 2."""
-        self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,22 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    try:
-        if options.run is None:
-            _print_runs(Console())
-        else:
-            _report(options, Console())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return 0
+    command = _print_runs if options.run is None else _report
+    return exit_code(lambda: command(options), (ValueError, OSError))
 
 
-def _report(options: argparse.Namespace, console: Console) -> None:
+def _report(options: argparse.Namespace) -> int:
     """Do what the options ask of one run; the page where they ask for nothing else, or for it."""
     run = open_run(options.run)
     if options.text:
-        print_text(run, console)
+        print_text(run, Console())
     if options.figures is not None:
         for path in write_figures(run, options.figures):
             print(path)
@@ -90,6 +76,7 @@ def _report(options: argparse.Namespace, console: Console) -> None:
         print(page)
         if options.open:
             webbrowser.open(Path(page).as_uri())
+    return 0
 
 
 def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
@@ -112,18 +99,27 @@ def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
         yield f"singular_values-{part.dataset}", values
 
 
-def _print_runs(console: Console) -> None:
+def _print_runs(options: argparse.Namespace) -> int:
+    """The list of runs; ValueError where something is asked of a run and none is named."""
+    asked = [f"--{name}" for name, value in vars(options).items() if value]
+    if asked:
+        raise ValueError(f"which run? {asked[0]} needs one: python -m study.report RUN {asked[0]}")
     runs = list_runs()
     if runs.empty:
         print(f"No run under {RESULTS}/ yet. Start one: python -m study.run depth_sweep")
-        return
+        return 0
+    console = listing_console()
+    shown = COLUMNS if console.width >= NARROW else [name for name in COLUMNS if name != "last_written"]
     table = Table(box=None, pad_edge=False)
-    for heading in COLUMNS:
-        table.add_column(heading.replace("_", " "))
-    for row in runs.itertuples(index=False):
-        table.add_row(*map(str, row))
+    whole = min(runs["run"].str.len().max(), console.width // 2)  # names are folded last
+    for heading in shown:
+        least = whole if heading == "run" else None
+        table.add_column(heading.replace("_", " "), overflow="fold", min_width=least)
+    for row in runs[shown].itertuples(index=False):
+        table.add_row(*map(escape, row))
     console.print(table)
     print("\nShow one: python -m study.report RUN --open")
+    return 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, VERDICT_FROM
 from study.analysis.tuning import box_edges
 from study.report.opened_run import OpenedRun, Part
+from study.terminal import plural
 
 FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.
 NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly a linear model.
@@ -29,10 +30,10 @@ def _missing(run: OpenedRun) -> Iterator[str]:
 
 def _seeds(curve: pd.DataFrame) -> Iterator[str]:
     if len(curve) and curve["seeds"].min() < VERDICT_FROM:
-        few = int(curve["seeds"].min())
+        few = plural(int(curve["seeds"].min()), "confirmed seed")
         yield (
-            f"{few} confirmed seed{'' if few == 1 else 's'} in some cells: fewer than {VERDICT_FROM} allow no verdict "
-            "between recipes, and their intervals lean on the normal distribution."
+            f"{few} in some cells: fewer than {VERDICT_FROM} allow no verdict between recipes, and their intervals "
+            "lean on the normal distribution."
         )
 
 
@@ -41,20 +42,23 @@ def _failures(trials: pd.DataFrame) -> Iterator[str]:
     broken = {status: int(counts[status]) for status in (*FAILURES, "pruned") if counts.get(status, 0)}
     if broken:
         listed = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in broken.items())
-        yield f"Of {len(trials)} trials: {listed}. Confirmed ones among them count as chance; pruned ones not at all."
+        whole = plural(len(trials), "trial")
+        yield f"Of {whole}: {listed}. Confirmed ones among them count as chance; pruned ones not at all."
 
 
 def _search(run: OpenedRun, part: Part) -> Iterator[str]:
     searched = part.trials[part.trials["phase"] == "search"].groupby("cell").size()
     if len(searched) and searched.min() < FEW_TRIALS:
+        few = plural(int(searched.min()), "search trial")
         yield (
-            f"{searched.min()} search trials in some cells, of which the first is the recipe's own point: another "
-            "search could find other settings. The intervals are over seeds and do not include that."
+            f"{few} in some cells, of which the first is the recipe's own point: another search could find other "
+            "settings. The intervals are over seeds and do not include that."
         )
     edges = box_edges(part.trials, run.spaces)
     if len(edges):
         fields = ", ".join(f"{field} ({count})" for field, count in edges["field"].value_counts().items())
-        yield f"The best point lies on the edge of its box in {edges['cell'].nunique()} cells: {fields}. See below."
+        cells = plural(edges["cell"].nunique(), "cell")
+        yield f"The best point lies on the edge of its box in {cells}: {fields}. See below."
 
 
 def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:
@@ -74,4 +78,5 @@ def _provenance(trials: pd.DataFrame) -> Iterator[str]:
         yield "Some trials ran with files that no commit holds (-dirty)."
     hosts, devices = trials["host"].dropna().nunique(), trials["device"].dropna().nunique()
     if hosts > 1 or devices > 1:
-        yield f"{hosts} hosts and {devices} kinds of device: seconds are compared only within a device."
+        kinds = f"{plural(hosts, 'host')} and {plural(devices, 'kind')} of device"
+        yield f"{kinds}: seconds are compared only within a device."

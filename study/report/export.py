@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from study.records import SCHEMAS, read_arrow
-from study.report.blocks import plural
 from study.report.opened_run import OpenedRun
 from study.storage import JOURNAL
+from study.terminal import plural
 
 EPOCH_MEASURES = (
     *("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"),
@@ -54,7 +54,7 @@ def _journal(run: OpenedRun, folder: Path) -> str:
     if not run.storage.exists(JOURNAL):
         raise ValueError(f"run {run.name} has no {JOURNAL}: it is written when the run ends, or is run again")
     (folder / JOURNAL).write_bytes(run.storage.read(JOURNAL))
-    return f"{len(run.facts['compared'])} cells for optuna-dashboard"
+    return f"{plural(len(run.facts['compared']), 'cell')} for optuna-dashboard"
 
 
 def _tensorboard(run: OpenedRun, folder: Path) -> str:

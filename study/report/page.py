@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from study.analysis.curves import answer, depth_curve
 from study.analysis.scores import select
-from study.report.blocks import Block, Section, plural
+from study.report.blocks import Block, Section
 from study.report.compare import compare_section
 from study.report.distrust import warnings_of
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
@@ -25,6 +25,7 @@ from study.report.opened_run import OpenedRun, Part
 from study.report.sections import comparison_section, cost_section, curve_section, picture
 from study.report.tuning import tuning_section
 from study.storage import Storage
+from study.terminal import plural
 
 REPORT = "report.html"
 MOST_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.

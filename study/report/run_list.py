@@ -7,11 +7,12 @@ import pandas as pd
 
 from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
+from study.lock import is_held
 from study.report.blocks import seconds
 from study.report.opened_run import OpenedRun, open_run
 from study.storage import RESULTS, RUN_FILE
 
-COLUMNS = ["run", "state", "trials", "best", "last_trial"]
+COLUMNS = ["run", "state", "trials", "best", "last_written"]
 
 
 def list_runs(results: str | Path = RESULTS) -> pd.DataFrame:
@@ -26,16 +27,17 @@ def _row(path: Path, folder: Path) -> dict[str, str]:
     try:
         run = open_run(path)
         done, planned = run.progress
-        state = "finished" if run.finished else "not finished"
-        return {
-            "run": name,
-            "state": state,
-            "trials": f"{done} of {planned}",
-            "best": _best(run),
-            "last_trial": _age(run),
-        }
+        values = (name, _state(run), f"{done} of {planned}", _best(run), _age(run))
     except (KeyError, ValueError, OSError) as error:
-        return {"run": name, "state": f"unreadable: {error}", "trials": "", "best": "", "last_trial": ""}
+        values = (name, f"unreadable: {error}", "", "", "")
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _state(run: OpenedRun) -> str:
+    """A run that a driver holds is running, also while it ends; another one has finished, or was stopped before."""
+    if is_held(run.storage):
+        return "running"
+    return "finished" if run.finished else "stopped"
 
 
 def _best(run: OpenedRun) -> str:
@@ -53,5 +55,7 @@ def _best(run: OpenedRun) -> str:
 
 
 def _age(run: OpenedRun) -> str:
+    """How long ago its last trial ended, or before there is one, it began. A file's own time would be a checkout's."""
     last = run.trials["finished_at"].max()
-    return "" if pd.isna(last) else f"{seconds((datetime.now(UTC) - last).total_seconds())} ago"
+    last = pd.to_datetime(run.facts["created_at"]) if pd.isna(last) else last
+    return f"{seconds((datetime.now(UTC) - last).total_seconds())} ago"

@@ -10,7 +10,7 @@ from study.analysis.cost import cost_table, cost_to_target, divergence_map, expe
 from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, METRICS
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
-from study.report.blocks import Block, Section, plural, seconds, table
+from study.report.blocks import Block, Section, seconds, table
 from study.report.charts import (
     COLORS,
     LEAST_ERROR,
@@ -30,6 +30,7 @@ from study.report.charts import (
     titled,
 )
 from study.report.opened_run import OpenedRun, Part
+from study.terminal import plural
 
 METRIC = "val_accuracy"
 MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
