@@ -31,7 +31,7 @@ class Display:
         self._plan, self.console = plan, console or Console(highlight=False)
         self._progress: dict[str, CellProgress] = {}
         self._started, self._last_line = time.monotonic(), time.monotonic()
-        self._cost_here = self._seconds_here = 0.0
+        self._cost_done = self._seconds_done = 0.0
         self._studies: CellStudies | None = None
         self._slots: Callable[[], int] = lambda: 1
         self._live: Live | None = None
@@ -46,7 +46,7 @@ class Display:
         self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
         for trial in prepared.finished_trials:
             if trial.row["cell"] in prepared.studies.planned:  # an adaptive sweep may come to a cell of old only later
-                self._progress_of(trial.row["cell"]).add(trial.row)
+                self._take_in(trial.row)
         self.say(f"{self._done} of {self._trial_count} trials are done, {slots()} at a time.")
         if not self.console.is_terminal:
             yield
@@ -61,17 +61,21 @@ class Display:
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Take a new row in; off a terminal say so now and then."""
-        progress = self._progress_of(row["cell"])
-        progress.add(row)
-        if row.get("train_seconds"):
-            self._cost_here += progress.cell.cost
-            self._seconds_here += row["train_seconds"]
+        self._take_in(row)
         if row["status"] == "failed":
             self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
         quiet_for = time.monotonic() - self._last_line
         if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._trial_count):
             self._last_line = time.monotonic()
             self.say(self._status_line())
+
+    def _take_in(self, row: Mapping[str, Any]) -> None:
+        """A finished trial, of this start or an earlier one. One that ended early does not tell how long one takes."""
+        progress = self._progress_of(row["cell"])
+        progress.add(row)
+        if row["status"] == "ok" and row.get("train_seconds"):
+            self._cost_done += progress.cell.cost
+            self._seconds_done += row["train_seconds"]
 
     def _progress_of(self, cell: str) -> "CellProgress":
         assert self._studies is not None  # rows come while the display is live
@@ -98,11 +102,14 @@ class Display:
         return self._studies.running if self._studies else 0
 
     def _seconds_left(self) -> float | None:
-        """From what finished trials cost a second; None before the first. A running trial counts as half done."""
-        if not self._cost_here or self._studies is None:
+        """From the seconds that finished trials took for their cost; None before the first.
+
+        A running trial counts as half done.
+        """
+        if not self._cost_done or self._studies is None:
             return None
         running = sum(self._progress_of(job.cell).cell.cost / 2 for job in self._studies.running_jobs)
-        work = (self._studies.remaining_cost + running) * self._seconds_here / self._cost_here
+        work = (self._studies.remaining_cost + running) * self._seconds_done / self._cost_done
         return work / max(1, self._slots())
 
     def _render(self) -> RenderableType:

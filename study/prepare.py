@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.baseline import linear_baseline
 from study.cells import CellStudies
 from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
 from study.finished import FinishedTrial, finished_trials
@@ -164,4 +163,6 @@ def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def _baselines(data: dict[str, AnyData], known: dict[str, Any]) -> dict[str, Any]:
     """The linear baseline of each data set; fitted once a run."""
+    from study.baseline import linear_baseline  # imports scikit-learn, which takes a second
+
     return {name: known.get(name) or linear_baseline(arrays) for name, arrays in data.items()}

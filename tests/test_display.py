@@ -1,5 +1,6 @@
 """What is seen while a run works."""
 
+import dataclasses
 import re
 from io import StringIO
 
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from study.cells import CellStudies, Job
 from study.display import Display
+from study.finished import finished_trials
 from study.plan import Plan
 from study.prepare import PreparedRun
 from study.storage import Storage
@@ -77,3 +79,25 @@ def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:
             left.append(display._seconds_left())
     assert left == sorted(left, reverse=True)
     assert left[-1] == 0.0
+
+
+def test_after_a_resume_time_left_stands_on_the_trials_of_before(prepared: PreparedRun) -> None:
+    rows = []
+    for _ in range(4):
+        job = prepared.studies.next_job()
+        row = job.config.model_dump() | row_of(job, train_seconds=3.0, val_accuracy=0.5)
+        prepared.studies.tell(job.trial_id, row)
+        rows.append(row)
+    resumed = dataclasses.replace(prepared, finished_trials=finished_trials(rows, []))
+    display = Display(prepared.plan, Console(file=StringIO()))
+    with display.live(resumed, lambda: 2):
+        assert display._seconds_left() == pytest.approx(4 * 3.0 / 2)
+
+
+def test_a_trial_that_diverged_early_says_nothing_of_the_time_left(prepared: PreparedRun) -> None:
+    display = Display(prepared.plan, Console(file=StringIO()))
+    with display.live(prepared, lambda: 2):
+        job = prepared.studies.next_job()
+        prepared.studies.tell(job.trial_id, {"status": "diverged", "val_accuracy": None})
+        display.trial_finished(row_of(job, status="diverged", train_seconds=0.1))
+        assert display._seconds_left() is None
