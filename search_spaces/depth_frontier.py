@@ -89,7 +89,7 @@ sweep = Sweep(
             next_cells=partial(next_cells, deepest=1202),
         ),
         "paper": Scale(
-            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000},
+            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000, "checkpoint_every_epochs": 5},
             confirm_seeds=5,
             next_cells=partial(next_cells, deepest=1202),
         ),

@@ -40,7 +40,7 @@ sweep = Sweep(
         ),
         "paper": Scale(
             compare={"depth": (20, 32, 44, 56, 110), "recipe": RECIPES},
-            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000},
+            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000, "checkpoint_every_epochs": 5},
             trials_per_cell=8,
             confirm_seeds=5,
         ),

@@ -73,7 +73,7 @@ sweep = Sweep(
             confirm_seeds=5,
         ),
         "paper": Scale(
-            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000},
+            fixed={"dataset": "cifar10", "batch_size": 128, "steps": 64_000, "checkpoint_every_epochs": 5},
             trials_per_cell=8,
             confirm_seeds=5,
         ),

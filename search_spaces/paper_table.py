@@ -56,7 +56,7 @@ PUBLISHED_AUGMENTED = {  # residual: He et al. 2016, table 6; plain: a reproduct
     "depth=110,recipe=residual_l2": 0.0643,
 }
 
-CIFAR: Fields = {"dataset": "cifar10", "batch_size": 128, "steps": 64_000}
+CIFAR: Fields = {"dataset": "cifar10", "batch_size": 128, "steps": 64_000, "checkpoint_every_epochs": 5}
 
 sweep = Sweep(
     compare={"depth": (44, 110), "recipe": ROWS},

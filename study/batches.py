@@ -1,6 +1,7 @@
 """A data set on the trial's device: whole as uint8, drawn, augmented and normalised in batches. No DataLoader."""
 
 from collections.abc import Iterator
+from typing import Any
 from zlib import crc32
 
 import torch
@@ -66,6 +67,15 @@ class Batches:
         for start in range(0, len(labels), EVALUATION_BATCH):
             chosen = slice(start, start + EVALUATION_BATCH)
             yield self._normalize(images[chosen]), labels[chosen]
+
+    def state(self) -> dict[str, Any]:
+        """What the next epochs' order and augmentation depend on."""
+        return {"order": self._order.get_state(), "augmentation": self._augmentation.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where other batches of the same data and seed were."""
+        self._order.set_state(state["order"])
+        self._augmentation.set_state(state["augmentation"])
 
     def _load(self, split: ImageSplit) -> tuple[Tensor, Tensor]:
         # A copy: arrays mapped from the object store are read-only, which torch does not support.

@@ -47,13 +47,18 @@ class CellStudy:
     """What one cell has done and has to do."""
 
     def __init__(
-        self, plan: Plan, cell: PlannedCell, method: SearchMethod, finished: Iterable[FinishedTrial] = ()
+        self,
+        plan: Plan,
+        cell: PlannedCell,
+        method: SearchMethod,
+        finished: Iterable[FinishedTrial],
+        begun: Mapping[str, TrialConfig],
     ) -> None:
-        self._plan, self._cell = plan, cell
+        self._plan, self._cell, self._begun = plan, cell, begun
         self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
         finished = sorted(finished, key=lambda trial: trial.number)
-        begun = sum(trial.row["phase"] == SEARCH for trial in finished)
-        self._study = method.study(f"{plan.seed}:{cell.name}", begun, plan.objectives)
+        searched = sum(trial.row["phase"] == SEARCH for trial in finished)
+        self._study = method.study(f"{plan.seed}:{cell.name}", searched, plan.objectives)
         self._asked: dict[str, optuna.Trial] = {}
         self._reported: dict[str, set[int]] = defaultdict(set)
         self._running: set[str] = set()
@@ -147,7 +152,9 @@ class CellStudy:
         return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
 
     def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
-        if number == 0:
+        if trial_id in self._begun:  # its checkpoint is of the point that the sampler drew then
+            self._study.enqueue_trial({name: getattr(self._begun[trial_id], name) for name in self._cell.search})
+        elif number == 0:
             self._study.enqueue_trial(self._cell.known)
         trial = self._study.ask(self._cell.search)
         self._asked[trial_id] = trial
@@ -172,6 +179,7 @@ class CellStudies:
         finished: trials that the tables hold.
         method: how cells are searched.
         baselines: data set to the linear baseline's validation accuracy; adaptive plans may ask for it.
+        begun: unfinished trials that have a checkpoint, and what they were told.
     """
 
     def __init__(
@@ -180,8 +188,10 @@ class CellStudies:
         finished: Iterable[FinishedTrial] = (),
         method: SearchMethod | None = None,
         baselines: Mapping[str, float] | None = None,
+        begun: Mapping[str, TrialConfig] | None = None,
     ) -> None:
         self._plan, self._method, self._baselines = plan, method or SearchMethod(), baselines or {}
+        self._begun = begun or {}
         self._restored: dict[str, list[FinishedTrial]] = defaultdict(list)
         for trial in finished:
             self._restored[trial.row["cell"]].append(trial)
@@ -245,7 +255,8 @@ class CellStudies:
         new = [cell for cell in cells if cell.name not in self.planned]
         for cell in new:
             self.planned[cell.name] = cell
-            self._cells[cell.name] = CellStudy(self._plan, cell, self._method, self._restored.pop(cell.name, ()))
+            finished = self._restored.pop(cell.name, ())
+            self._cells[cell.name] = CellStudy(self._plan, cell, self._method, finished, self._begun)
         if any(self._cells[cell.name].finished for cell in new):
             self._add(self._plan.next_cells(self._results()))
 

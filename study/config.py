@@ -16,6 +16,8 @@ PositiveInt = Annotated[int, Field(ge=1)]
 SHALLOWEST, DEEPEST = 8, 1202
 IMAGENET_DEPTHS = (18, 34, 50, 101)
 
+HOUSEKEEPING = {"checkpoint_every_epochs"}  # fields that change no record, so a run may change them
+
 SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
 
 
@@ -64,6 +66,7 @@ class TrialConfig(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     compile_step: bool = False
     diagnostics_every_epochs: PositiveInt = 10
+    checkpoint_every_epochs: PositiveInt | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="before")

@@ -21,10 +21,11 @@ from study.cells import CellStudies
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.memory import keep_freed_memory
+from study.network import build_network
 from study.plan import Plan
 from study.provenance import machine
 from study.storage import Storage
-from study.trainer import Training, build_network
+from study.trainer import Training
 
 KIND = (  # fields that decide what a step costs, depth apart
     *("dataset", "augmentation", "architecture", "network_size", "width", "activation", "regularizer", "modulation"),
@@ -166,7 +167,7 @@ def probe(config: TrialConfig, data: AnyData) -> float:
 def trial_bytes(config: TrialConfig, data: AnyData) -> float:
     """Peak bytes of a trial's tensors: kept activations of one batch, weights, and the data set."""
     with torch.device("meta"):
-        network = build_network(config, data)
+        network = build_network(config, data.image_shape[0], data.num_classes)
     sizes: list[int] = []
 
     def note(_module: object, _inputs: object, output: torch.Tensor) -> None:

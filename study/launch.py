@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pyarrow import fs
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 
+from study.checkpoint_service import CheckpointService, checkpoint_service
 from study.display import Display
 from study.ending import Ending
 from study.plan import Overrides, make_plan
@@ -66,8 +67,9 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
     with ray_session(options.address):
         slots = Slots(options)
         slots.check_possible()
-        with stoppable(), display.live(prepared, slots.count), scratch(prepared.storage) as folder:
-            _tuner(prepared, options, slots, ending, display, folder).fit()
+        kept = checkpoint_service(prepared.storage) if prepared.has_checkpoints else nullcontext()
+        with stoppable(), display.live(prepared, slots.count), scratch(prepared.storage) as folder, kept as service:
+            _tuner(prepared, options, slots, ending, display, folder, service).fit()
     if ending.storage_error is not None:
         raise ending.storage_error
     if ending.common_failure is not None:
@@ -77,20 +79,20 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
 
 
 def _tuner(
-    prepared: PreparedRun, options: Options, slots: "Slots", ending: Ending, display: Display, folder: str
+    prepared: PreparedRun,
+    options: Options,
+    slots: "Slots",
+    ending: Ending,
+    display: Display,
+    folder: str,
+    service: CheckpointService | None,
 ) -> tune.Tuner:
-    data = {name: ray.put(arrays) for name, arrays in prepared.data.items()}
-    recorder = Recorder(
-        prepared.plan,
-        prepared.studies,
-        prepared.storage,
-        prepared.provenance,
-        listeners=(display, ending),
-        on_storage_error=ending.break_off,
-        num_classes={name: arrays.num_classes for name, arrays in prepared.data.items()},
-    )
+    given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
+    if service is not None:
+        given["checkpoints"] = service
+    recorder = Recorder(prepared, (display, ending), ending.break_off, display.say)
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, data=data), slots.per_trial),
+        tune.with_resources(tune.with_parameters(run_trial, **given), slots.per_trial),
         tune_config=tune.TuneConfig(
             search_alg=JobSearcher(prepared.studies, slots.count, ending.is_due),
             scheduler=PruningScheduler(prepared.studies, recorder.pruned),

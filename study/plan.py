@@ -11,7 +11,7 @@ from typing import Any, get_origin
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
 from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
-from study.config import TrialConfig, parse_config, refuse_unknown
+from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
 from study.datasets import find_dataset
 from study.finished import DIRECTIONS
 from study.sweeps import NamedSweep
@@ -234,7 +234,7 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
     recipe_name, recipe = point.pop("recipe", (None, lambda _fields: {}))
     compared = point if recipe_name is None else {**point, "recipe": recipe_name}
     name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
-    base = {**_defaults(), **sweep.fixed, **scale.fixed, **point, **forced}
+    base = {**default_fields(), **sweep.fixed, **scale.fixed, **point, **forced}
     shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
     parse_config({**shape, "epochs": 1}, where=f"cell {name}")
     fields = {**base, **recipe(base), **point, **forced}
@@ -251,7 +251,8 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
     return cell
 
 
-def _defaults() -> dict[str, Any]:
+def default_fields() -> dict[str, Any]:
+    """Every field of a cell as it is where nobody says otherwise."""
     return {name: info.default for name, info in TrialConfig.model_fields.items() if name != "seed"}
 
 
@@ -290,7 +291,8 @@ def _relative_cost(config: TrialConfig) -> float:
 
 def _declare(cell: PlannedCell) -> dict[str, Any]:
     search = {name: json.loads(distribution_to_json(distribution)) for name, distribution in cell.search.items()}
-    return {"fixed": cell.fixed, "search": search, "known": cell.known}
+    fixed = {name: value for name, value in cell.fixed.items() if name not in HOUSEKEEPING}
+    return {"fixed": fixed, "search": search, "known": cell.known}
 
 
 def _first_given(*values: int | None) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from study.cells import CellStudies
+from study.checkpoints import Checkpoints
+from study.config import TrialConfig
 from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
@@ -49,7 +51,11 @@ class Options:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that is ready to start."""
+    """A run that is ready to start.
+
+    Attributes:
+        begun: trials that have a checkpoint to go on from, and the config that they began with.
+    """
 
     plan: Plan
     storage: Storage
@@ -57,6 +63,13 @@ class PreparedRun:
     data: dict[str, AnyData]
     provenance: dict[str, str]
     finished_trials: list[FinishedTrial]
+    begun: dict[str, TrialConfig] = field(default_factory=dict)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether a trial may write one or go on from one."""
+        fields = ({**cell.fixed, **cell.known} for cell in self.studies.planned.values())
+        return bool(self.begun) or any(known["checkpoint_every_epochs"] is not None for known in fields)
 
 
 @contextmanager
@@ -132,18 +145,21 @@ def _prepare(
     save_run_file(storage, content)
     recover(storage, say)
     finished = read_finished(storage)
+    begun = Checkpoints(storage).begun({trial.row["trial_id"] for trial in finished}, say)
     return PreparedRun(
         plan=plan,
         storage=storage,
-        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"])),
+        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"]), begun),
         data=data,
         provenance=provenance(),
         finished_trials=finished,
+        begun=begun,
     )
 
 
 def _close(prepared: PreparedRun) -> None:
     """Leave what readers of the run look at: the journal, and the cells that an adaptive sweep has added."""
+    Checkpoints(prepared.storage).tidy()
     cells, finished = prepared.studies.planned, read_finished(prepared.storage)
     if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
         export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,10 +11,11 @@ from study.ray_environment import DriverOnly
 
 from ray.tune import Callback
 
-from study.cells import CellStudies, Job
-from study.plan import Plan
+from study.cells import Job
+from study.checkpoints import Checkpoints
+from study.prepare import PreparedRun
 from study.records import TableWriter
-from study.storage import Storage
+from study.weights import write_weights
 
 ERROR_LINES = 20  # of a traceback kept in the table
 
@@ -26,27 +28,27 @@ class Listener(Protocol):
 
 
 class Recorder(DriverOnly, Callback):
-    """Holds a trial's epochs until it ends, then writes its layers, its epochs, and its row: the commit mark.
+    """Holds a trial's epochs until it ends, then writes its weights, layers, epochs, and its row: the commit mark.
 
-    A trial that is interrupted reports no outcome and leaves nothing.
+    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not.
     """
 
     def __init__(
         self,
-        plan: Plan,
-        studies: CellStudies,
-        storage: Storage,
-        provenance: Mapping[str, str],
+        prepared: PreparedRun,
         listeners: Sequence[Listener],
         on_storage_error: Callable[[OSError], None],
-        num_classes: Mapping[str, int],
+        say: Callable[[str], None],
     ) -> None:
-        self._plan, self._studies, self._listeners = plan, studies, listeners
-        self._num_classes = num_classes  # of each data set, as loaded: a folder's are not known before
-        self._commit, self._on_storage_error = provenance["commit"], on_storage_error
+        self._plan, self._studies, self._listeners = prepared.plan, prepared.studies, listeners
+        # Of each data set, as loaded: a folder's are not known before.
+        self._num_classes = {name: images.num_classes for name, images in prepared.data.items()}
+        self._commit, self._on_storage_error, self._say = prepared.provenance["commit"], on_storage_error, say
+        self._storage = prepared.storage
         self._layers, self._epochs, self._trials = (
-            TableWriter(storage, name, provenance) for name in ("layers", "epochs", "trials")
+            TableWriter(prepared.storage, name, prepared.provenance) for name in ("layers", "epochs", "trials")
         )
+        self._checkpoints = Checkpoints(prepared.storage) if prepared.has_checkpoints else None
         self.pruned: set[str] = set()  # ids of the trials that the scheduler has stopped
         self._epoch_rows: dict[str, list[dict[str, Any]]] = {}
         self._layer_rows: dict[str, list[dict[str, Any]]] = {}
@@ -60,6 +62,8 @@ class Recorder(DriverOnly, Callback):
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Take rows out of the result, which Ray would otherwise copy into every snapshot."""
         trial_id = trial.config["trial_id"]
+        if "note" in result:
+            self._say(result.pop("note"))
         if "outcome" in result:
             self._outcomes[trial_id] = result.pop("outcome")
         if "epoch" in result:
@@ -84,12 +88,18 @@ class Recorder(DriverOnly, Callback):
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
         job = self._studies.job(trial.config["trial_id"])
+        weights = outcome.pop("weights", None)
         row = self._trial_row(job) | {"attempts": 1 + trial.num_failures} | outcome
         try:
+            if weights is not None:
+                write_weights(self._storage, job.trial_id, weights.tobytes())
             self._write(job.trial_id, row)
         except OSError as error:  # raised here, it would count as the trial's own failure
             self._on_storage_error(error)
             return
+        if self._checkpoints is not None:
+            with suppress(OSError):  # the next start removes it
+                self._checkpoints.remove(job.trial_id)
         self._studies.tell(job.trial_id, row)
         for listener in self._listeners:
             listener.trial_finished(row)

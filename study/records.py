@@ -59,6 +59,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "trials": _schema(
         **dict.fromkeys(("run", "sweep", "cell", "phase", "trial_id", "status", "error"), str),
         attempts=int,
+        resumed_epochs=int,
         recipe=str,
         **_config_columns(),
         **dict.fromkeys(("val_accuracy", "best_val_accuracy", "test_accuracy", "train_loss", "val_loss"), float),

@@ -45,8 +45,9 @@ def replay(run: str, trial_id: str, data_dir: Path | None, console: Console) -> 
 
 
 def recorded_config(row: dict[str, Any]) -> TrialConfig:
-    """The config of a row of `trials`."""
-    return parse_config({name: row[name] for name in TrialConfig.model_fields}, where=f"trial {row['trial_id']}")
+    """The config of a row of `trials`. A field that is null there, as one that came later, has its default."""
+    known = {name: row[name] for name in TrialConfig.model_fields if row[name] is not None}
+    return parse_config(known, where=f"trial {row['trial_id']}")
 
 
 def _row(storage: Storage, trial_id: str) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """run.json: what a run declares and where it was made. A run whose declaration has changed is refused."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from study.plan import Plan
+from study.plan import Plan, default_fields
 from study.provenance import machine, provenance
 from study.records import read_json, write_json
 from study.storage import RUN_FILE, Storage
@@ -22,7 +23,7 @@ def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
     if not storage.exists(RUN_FILE):
         return _new(plan)
     content = read_json(storage, RUN_FILE)
-    differences = list(_differences(content["declaration"], plan.declaration()))
+    differences = list(_differences(_completed(content["declaration"]), _completed(plan.declaration())))
     if differences:
         raise ValueError(_refusal(plan, differences))
     return content | _counts(plan)
@@ -57,6 +58,16 @@ def _new(plan: Plan) -> dict[str, Any]:
 def _counts(plan: Plan) -> dict[str, int]:
     """How much of each cell is run: no part of the declaration, so a run can be extended."""
     return {"trials_per_cell": plan.trials_per_cell, "confirm_seeds": plan.confirm_seeds}
+
+
+def _completed(declaration: dict[str, Any]) -> dict[str, Any]:
+    """The declaration with the fields that its version did not know yet, at their defaults."""
+    defaults = json.loads(json.dumps(default_fields()))
+    cells = {
+        name: {**cell, "fixed": {**defaults, **dict.fromkeys(cell["search"]), **cell["fixed"]}}
+        for name, cell in declaration["cells"].items()
+    }
+    return {**declaration, "cells": cells}
 
 
 def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:

@@ -1,6 +1,8 @@
 """Where a run's files lie: a local folder or a URI that pyarrow opens. Whole files, replaced atomically."""
 
+import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ RESULTS = "results"  # the folder, below the working directory, that holds runs 
 RUN_FILE = "run.json"  # what makes a folder a run
 JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
 TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
+NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 bytes
 OBJECT_STORES = ("s3", "gcs", "abfs")  # a file appears there whole, when its upload is complete: no rename is needed
 
 
@@ -50,10 +53,15 @@ class Storage:
         if not direct:
             self.filesystem.move(target, self._path(name))
 
-    def read(self, name: str) -> bytes:
-        """A file's content; FileNotFoundError when there is none."""
+    def read(self, name: str, first: int | None = None) -> bytes:
+        """A file's content, or its `first` bytes alone; FileNotFoundError when there is none."""
         with self.filesystem.open_input_file(self._path(name)) as stream:
-            return bytes(stream.read())
+            return bytes(stream.read(first))
+
+    def remove(self, name: str) -> None:
+        """Delete a file; quiet when there is none."""
+        if self.exists(name):
+            self.filesystem.delete_file(self._path(name))
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
@@ -97,3 +105,9 @@ class Storage:
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}".rstrip("/")
+
+
+def file_name(trial_id: str) -> str:
+    """A stable name that every file system takes, one for each trial: what can be read of the id, and its digest."""
+    readable = re.sub(r"[^A-Za-z0-9.=_-]", "_", trial_id)[-NAME_LETTERS:].lstrip(".")
+    return f"{readable}-{sha256(trial_id.encode()).hexdigest()[:12]}"

@@ -79,6 +79,15 @@ class StreamedBatches:
         rows = np.arange(len(getattr(self._data, split).labels))
         yield from self._batches(split, rows, EVALUATION_BATCH, None)
 
+    def state(self) -> dict[str, Any]:
+        """What the next epochs' order and augmentation depend on."""
+        return {"order": self._order.get_state(), "epoch": self._epoch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where other batches of the same data and seed were."""
+        self._order.set_state(state["order"])
+        self._epoch = state["epoch"]
+
     def _batches(
         self, split: str, rows: NDArray[np.int64], size: int, epoch: int | None
     ) -> Iterator[tuple[Tensor, Tensor]]:

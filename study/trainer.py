@@ -1,64 +1,36 @@
-"""Train one net: `train(config, data)` yields one record an epoch. Plain PyTorch; knows nothing of Ray or files."""
+"""Train one net: `train(config, data)` yields one record an epoch. Plain PyTorch; knows nothing of Ray.
+
+`load_network` gives a net back that a run has trained.
+"""
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.initializers import INITIALIZERS
 from models.isometry import dead_fractions, layer_statistics, mean_cosines, orthonormality_defect
 from models.modulation import build_modulation
-from models.networks import NETWORK_SIZES, ConvNet
-from study.batches import stream
+from models.networks import ConvNet
 from study.config import TrialConfig
 from study.datasets import AnyData
+from study.epoch_record import EpochRecord
 from study.learning_rate import learning_rate_at
+from study.network import build_network, compile_network, evaluate
+from study.records import locate_run
 from study.step_values import StepValues
 from study.streaming import open_batches
+from study.tensor_bytes import from_bytes, to_bytes
 from study.update import WeightUpdate
+from study.weights import Weights, read_weights
 
 ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch was like. Losses are mean cross-entropies in nats; None: not finite, or not measured.
-
-    Attributes:
-        seconds: of the epoch, evaluation included; images_per_second is of its training part alone.
-        parameters: trainable ones of the net.
-        status: `ok`, or `diverged` when the loss was not finite: then it is the last record.
-        steps: gradient steps so far.
-        orthonormality_defect: see `models.isometry.orthonormality_defect`.
-        modulated_fraction: share of (step, layer) pairs where modulation acted.
-        error_norm_ratio: geometric mean, over consecutive layers, of the factor by which the raw error grows from a
-            layer to the one below it, at the epoch's last step.
-        layers: rows of the `layers` table, on diagnostic epochs.
-        test_accuracy: only where asked for, and only in the last record.
-    """
-
-    epoch: int
-    steps: int
-    status: str
-    learning_rate: float
-    train_loss: float | None
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float
-    orthonormality_defect: float | None
-    modulated_fraction: float
-    error_norm_ratio: float | None
-    seconds: float
-    images_per_second: float
-    parameters: int
-    layers: tuple[dict[str, Any], ...] = ()
-    test_accuracy: float | None = None
 
 
 def train(
@@ -80,23 +52,24 @@ def train(
         evaluate_test: whether the last record carries the test accuracy.
         loader_workers: processes that decode a streamed set; their number changes no record.
     """
-    training = Training(config, data, torch.device(device), loader_workers)
-    epochs = math.ceil(training.total_steps / training.steps_per_epoch)
-    for epoch in range(1, epochs + 1):
-        record = training.run_epoch(epoch, last=epoch == epochs, evaluate_test=evaluate_test)
-        yield record
-        if record.status == "diverged":
-            return
+    yield from Training(config, data, torch.device(device), loader_workers).epochs(evaluate_test=evaluate_test)
 
 
 class Training:
-    """A net with all that moves while it is trained."""
+    """A net with all that moves while it is trained.
+
+    Attributes:
+        records: one an epoch so far, those from before a `restore` among them.
+    """
 
     def __init__(self, config: TrialConfig, data: AnyData, device: torch.device, loader_workers: int = 0) -> None:
         self.config = config
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
-        self.network: ConvNet = build_network(config, data).to(device).to(memory_format=torch.channels_last)
+        self._total_epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+        self._in_channels, self._num_classes = data.image_shape[0], data.num_classes
+        network = build_network(config, self._in_channels, self._num_classes)
+        self.network: ConvNet = network.to(device).to(memory_format=torch.channels_last)
         self.batches = open_batches(
             data,
             device,
@@ -117,6 +90,63 @@ class Training:
         self._compiled = compile_network(self.network, device) if config.compile_step else self.network
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
         self._steps = self._images = 0
+        self.records: list[EpochRecord] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last epoch is done, or the loss was not finite."""
+        return len(self.records) == self._total_epochs or any(record.status == "diverged" for record in self.records)
+
+    def epochs(
+        self, *, evaluate_test: bool = False, keep: Callable[[bytes], None] | None = None
+    ) -> Iterator[EpochRecord]:
+        """All epochs' records, those of earlier ones at once, then one by one as it trains to the end.
+
+        Args:
+            evaluate_test: whether the last record carries the test accuracy.
+            keep: given a checkpoint for `restore` every `checkpoint_every_epochs` and at the end.
+        """
+        yield from self.records
+        while not self.ended:
+            epoch = len(self.records) + 1
+            record = self.run_epoch(epoch, last=epoch == self._total_epochs, evaluate_test=evaluate_test)
+            self.records.append(record)
+            every = self.config.checkpoint_every_epochs
+            if keep is not None and every is not None and (self.ended or epoch % every == 0):
+                keep(self.checkpoint())
+            yield record
+
+    def checkpoint(self) -> bytes:
+        """All that the next epochs depend on, at the end of an epoch. Modulation carries nothing from step to step."""
+        content = {
+            "network": self.network.state_dict(),
+            "optimizer": self._update.state(),
+            "batches": self.batches.state(),
+            "counts": [self._steps, self._images],
+            "records": [asdict(record) for record in self.records],
+        }
+        return to_bytes(content)
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Go on from where a training with the same config and data was.
+
+        Raises:
+            ValueError: it cannot be read or does not fit; this training is then good for nothing.
+        """
+        content = from_bytes(checkpoint)
+        try:
+            self.network.load_state_dict(content["network"])
+            self._update.restore(content["optimizer"])
+            self.batches.restore(content["batches"])
+            self._steps, self._images = content["counts"]
+            self.records = [EpochRecord(**record) for record in content["records"]]
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(f"does not fit ({type(error).__name__}: {error})") from error
+
+    def weights(self, trial_id: str) -> bytes:
+        """The net as it is now, for `load_network`."""
+        state = self.network.state_dict()
+        return Weights(trial_id, self.config, self._in_channels, self._num_classes, state).to_bytes()
 
     def run_epoch(self, epoch: int, *, last: bool, evaluate_test: bool) -> EpochRecord:
         """Train one epoch (the last may be a part of one), then measure."""
@@ -175,19 +205,9 @@ class Training:
         correct = (logits.detach().argmax(1) == labels).sum()
         return torch.stack((loss.detach() * len(labels), correct, self._modulation.fired.float().mean()))
 
-    @torch.no_grad()
     def _evaluate(self, split: str) -> tuple[float, float]:
         """Mean loss and accuracy on `validation` or `test`."""
-        self.network.eval()
-        seen, totals = 0, []
-        for images, labels in self.batches.evaluation(split):
-            with self._autocast:
-                logits = self.network(images)
-            loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
-            totals.append(torch.stack((loss, (logits.argmax(1) == labels).sum())))
-            seen += len(labels)
-        loss, correct = torch.stack(totals).sum(0).tolist()
-        return loss / seen, correct / seen
+        return evaluate(self.network, self.batches.evaluation(split), self._autocast)
 
     def _layer_rows(self, epoch: int) -> Iterator[dict[str, Any]]:
         """Rows of the `layers` table; error norm and factor stand at the layer whose output's error was measured."""
@@ -205,24 +225,20 @@ class Training:
             yield {name: _finite(value) for name, value in columns.items()}
 
 
-def build_network(config: TrialConfig, data: AnyData) -> ConvNet:
-    """The net that a config describes, freshly initialised from the seed's own weight stream."""
-    network = NETWORK_SIZES[config.network_size][config.architecture](
-        config.depth,
-        width=config.width,
-        in_channels=data.image_shape[0],
-        num_classes=data.num_classes,
-        activation=config.activation,
-        activation_slope=config.activation_slope,
-        norm_bias_init=config.norm_bias_init,
-    )
-    network.initialize(INITIALIZERS[config.initializer], stream(config.seed, "weights"))
-    return network
+def load_network(run: str | Path, trial_id: str) -> ConvNet:
+    """The trained net of a confirmed trial, on the CPU and in eval mode.
 
+    Args:
+        run: the name of a run under results/, a path, or a URI.
+        trial_id: as in the table `trials`.
 
-def compile_network(network: ConvNet, device: torch.device) -> Any:
-    """The net's forward and backward pass as one compiled graph; on a GPU replayed as a CUDA graph."""
-    return torch.compile(network, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else "default")
+    Raises:
+        ValueError: no such run, or it keeps no weights of such a trial, or they are damaged.
+    """
+    weights = read_weights(locate_run(run), trial_id)
+    network = build_network(weights.config, weights.in_channels, weights.num_classes)
+    network.load_state_dict(weights.state)
+    return network.to(memory_format=torch.channels_last).eval()
 
 
 def _mean_ratio(error_norms: Tensor) -> float:

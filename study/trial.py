@@ -5,22 +5,26 @@ import gc
 import math
 import socket
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 from ray import tune
 
+from study.checkpoint_service import CheckpointService
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
+from study.epoch_record import EpochRecord
 from study.memory import keep_freed_memory, peak_memory_bytes, release_freed_memory, reset_peak_memory
 from study.records import SCHEMAS
-from study.trainer import EpochRecord, train
+from study.trainer import Training
 
 
-def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
+def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: CheckpointService | None = None) -> None:
     """Train what `config` says and report each epoch; the last report carries the outcome.
 
     Running out of memory is an outcome. Any other error is raised: Ray then begins the trial again, as often as it may.
@@ -28,6 +32,7 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     Args:
         config: all fields of TrialConfig, and `trial_id` and `phase`.
         data: data set name to the Ray reference of its images, or of their names where it is streamed.
+        checkpoints: where the trial's are; None: it neither writes one nor goes on from one.
     """
     resources = tune.get_context().get_trial_resources().required_resources
     device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
@@ -40,8 +45,8 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any]) -> None:
     reset_peak_memory(device)
     outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
     try:
-        confirm = config["phase"] == CONFIRM
-        outcome |= _report(train(fields, images, device=device, evaluate_test=confirm, loader_workers=loaders))
+        build = partial(Training, fields, images, torch.device(device), loaders)
+        outcome |= _train(build, config["trial_id"], config["phase"] == CONFIRM, checkpoints)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -66,13 +71,43 @@ def loader_workers(data: AnyData, cpus: int, device: str) -> int:
     return cpus - 1 if device == "cuda" else min(1, cpus - 1)
 
 
-def _report(epochs: Iterator[EpochRecord]) -> dict[str, Any]:
-    """Train and report; returns the outcome columns of a run that ended by itself."""
-    records = []
-    for record in epochs:
-        records.append(record)
+def _train(
+    build: Callable[[], Training], trial_id: str, confirm: bool, checkpoints: CheckpointService | None
+) -> dict[str, Any]:
+    """Train and report; returns the outcome columns of a run that ended by itself, and a confirmed net's weights."""
+    training, keep = build(), None
+    if checkpoints is not None:
+        training = _resumed(training, trial_id, checkpoints) or build()
+        keep = partial(_save, checkpoints, trial_id, training.config)
+    resumed_epochs = len(training.records)
+    for record in training.epochs(evaluate_test=confirm, keep=keep):
         tune.report({"val_accuracy": record.val_accuracy, "epoch": _epoch_row(record), "layers": list(record.layers)})
-    return _outcome(records)
+    outcome = _outcome(training.records) | {"resumed_epochs": resumed_epochs}
+    if confirm and outcome["status"] == "ok":
+        # As an array: Ray writes each report out as text for its log, and of an array only the ends.
+        outcome["weights"] = np.frombuffer(training.weights(trial_id), dtype=np.uint8)
+    return outcome
+
+
+def _resumed(training: Training, trial_id: str, checkpoints: CheckpointService) -> Training | None:
+    """The training as its checkpoint left it, or fresh where there is none; None where there is one that is no good."""
+    try:
+        content = checkpoints.load(trial_id, training.config)
+        if content is not None:
+            training.restore(content)
+    except ValueError as error:
+        checkpoints.remove(trial_id)
+        tune.report({"note": f"the checkpoint of {trial_id} {error}: the trial starts anew"})
+        return None
+    return training
+
+
+def _save(checkpoints: CheckpointService, trial_id: str, config: TrialConfig, content: bytes) -> None:
+    """Keep a checkpoint. A trial trains on without one rather than fail."""
+    try:
+        checkpoints.save(trial_id, config, content)
+    except OSError as error:
+        tune.report({"note": f"no checkpoint of {trial_id} could be written: {error}"})
 
 
 def _outcome(records: Sequence[EpochRecord]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """From gradients to the next weights: clipping, penalty, optimiser, hard constraint."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,17 @@ class WeightUpdate:
                 lars_(self._parameters)
         self._optimizer.step()
         self._penalty.project_()
+
+    def state(self) -> dict[int, Any]:
+        """What the optimiser remembers of earlier steps."""
+        return dict(self._optimizer.state_dict()["state"])
+
+    def restore(self, state: dict[int, Any]) -> None:
+        """Go on from where another of the same net and config was. The rate's object stays: others set it."""
+        groups = self._optimizer.state_dict()["param_groups"]
+        rate = groups[0]["lr"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._optimizer.param_groups[0]["lr"] = rate
 
     @torch.no_grad()
     def _decay(self, step: Tensor) -> None:

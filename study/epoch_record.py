@@ -1,0 +1,39 @@
+"""What is known of one epoch of one training run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch was like. Losses are mean cross-entropies in nats; None: not finite, or not measured.
+
+    Attributes:
+        seconds: of the epoch, evaluation included; images_per_second is of its training part alone.
+        parameters: trainable ones of the net.
+        status: `ok`, or `diverged` when the loss was not finite: then it is the last record.
+        steps: gradient steps so far.
+        orthonormality_defect: see `models.isometry.orthonormality_defect`.
+        modulated_fraction: share of (step, layer) pairs where modulation acted.
+        error_norm_ratio: geometric mean, over consecutive layers, of the factor by which the raw error grows from a
+            layer to the one below it, at the epoch's last step.
+        layers: rows of the `layers` table, on diagnostic epochs.
+        test_accuracy: only where asked for, and only in the last record.
+    """
+
+    epoch: int
+    steps: int
+    status: str
+    learning_rate: float
+    train_loss: float | None
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float
+    orthonormality_defect: float | None
+    modulated_fraction: float
+    error_norm_ratio: float | None
+    seconds: float
+    images_per_second: float
+    parameters: int
+    layers: tuple[dict[str, Any], ...] = ()
+    test_accuracy: float | None = None
