@@ -20,6 +20,7 @@ REFUSED = [
     ({"learning_rate_drops": [0.7, 0.5]}, "must ascend"),
     ({"steps": 5}, "give epochs or steps"),
     ({"epochs": None}, "give epochs or steps"),
+    ({"checkpoint_every_epochs": 0}, "checkpoint_every_epochs = 0"),
     ({"nesterov": 1}, "nesterov = 1"),
     ({"nesterov": True, "momentum": 0.0}, "needs momentum above 0"),
     ({"network_size": "imagenet", "depth": 20}, "choose one of (18, 34, 50, 101)"),

@@ -1,5 +1,6 @@
 """A whole run through Ray, as a user starts it. All tests here share one Ray session."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from study import launch, trial
 from study.cells import CellStudies
-from study.config import TrialConfig
+from study.epoch_record import EpochRecord
 from study.launch import run_sweep
 from study.plan import Overrides, make_plan
 from study.prepare import Options, prepared_run
@@ -21,6 +22,7 @@ from study.records import SCHEMAS, read_table
 from study.run import main
 from study.storage import Storage
 from study.sweeps import NamedSweep
+from study.trainer import Training
 
 pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
 
@@ -181,23 +183,22 @@ def test_hopeless_trials_are_pruned_and_leave_their_row(
 
 def faulty_trial(config: dict, *, data: dict) -> None:
     """run_trial, whose training breaks for three of the trials; it runs in a worker."""
-    original = trial.train
+    original = Training.run_epoch
 
-    def train(fields: TrialConfig, *arguments: object, **options: object):
+    def run_epoch(self: Training, epoch: int, **options: bool) -> EpochRecord:
         name = config["trial_id"].partition("recipe=")[2]
         if name == "isometric:search:0":
             raise ZeroDivisionError("as a bug would")
         if name == "isometric:search:1":
             raise MemoryError("as a full machine would")
-        for record in original(fields, *arguments, **options):
-            status = "diverged" if name == "he_l2:search:1" else "ok"
-            yield type(record)(**{**vars(record), "status": status})
+        status = "diverged" if name == "he_l2:search:1" else "ok"
+        return dataclasses.replace(original(self, epoch, **options), status=status)
 
-    trial.train = train
+    Training.run_epoch = run_epoch
     try:
         trial.run_trial(config, data=data)
     finally:
-        trial.train = original
+        Training.run_epoch = original
 
 
 @pytest.mark.parametrize("option", ["--cpus-per-trial", "--gpus-per-trial"])

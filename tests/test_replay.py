@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,11 +10,12 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.records import SCHEMAS, TableWriter, write_json
-from study.replay import replay
+from study.records import SCHEMAS, TableWriter, locate_run, read_arrow, write_json
+from study.replay import recorded_config, replay
 from study.storage import Storage
 from study.trainer import train
 
+REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 CONFIG = TrialConfig(depth=8, batch_size=256, epochs=2, learning_rate_drops=(0.4,), modulation="pairwise")
 
 
@@ -22,8 +24,8 @@ def storage(tmp_path) -> Storage:
     return Storage.at(tmp_path / "run")
 
 
-def record(storage: Storage, **changes: object) -> None:
-    """Train CONFIG and write what the Recorder would, with `changes` to the last epoch."""
+def record(storage: Storage, unknown: str | None = None, **changes: object) -> None:
+    """Train CONFIG and write what the Recorder would, but for a field `unknown` to it; `changes` to the last epoch."""
     torch.set_num_threads(1)  # as trials on a CPU run; another number sums in another order
     write_json(storage, "run.json", {})
     rows = [asdict(epoch) for epoch in train(CONFIG, load_dataset("digits"))]
@@ -31,6 +33,7 @@ def record(storage: Storage, **changes: object) -> None:
     kept[-1] |= changes
     TableWriter(storage, "epochs", {}).append([{"trial_id": "t:0", **row} for row in kept])
     row = {**CONFIG.model_dump(), "trial_id": "t:0", "status": "ok", "device": "cpu", "commit": "abc"}
+    row.pop(unknown, None)
     TableWriter(storage, "trials", {}).append([row])
 
 
@@ -44,6 +47,19 @@ def test_a_trial_repeats_itself(storage: Storage) -> None:
     identical, said = repeat(storage)
     assert identical
     assert "t:0: 2 epochs, identical; recorded at commit abc" in said
+
+
+@pytest.mark.parametrize("unknown", ["checkpoint_every_epochs", "compile_step", "gradient_clip_scope"])
+def test_a_trial_that_was_recorded_before_a_field_existed_repeats_itself(storage: Storage, unknown: str) -> None:
+    record(storage, unknown=unknown)
+    assert repeat(storage)[0]
+
+
+def test_rows_of_committed_runs_are_configs() -> None:
+    for run in REFERENCE.iterdir():
+        for row in read_arrow(locate_run(run), "trials").to_pylist():
+            assert recorded_config(row).depth == row["depth"]
+            assert recorded_config(row).checkpoint_every_epochs is None
 
 
 def test_a_difference_is_named(storage: Storage) -> None:

@@ -1,0 +1,70 @@
+"""run.json: what counts as the same run, also over versions that know more fields."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from study.plan import Overrides, Plan, make_plan
+from study.records import read_json
+from study.run_file import open_run_file, save_run_file
+from study.storage import Storage
+from study.sweeps import NamedSweep, load_sweep
+
+REFERENCE = Path(__file__).parent.parent / "results" / "reference"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.at(tmp_path / "run")
+
+
+def without(plan: Plan, field: str) -> dict:
+    """run.json as a version left it that did not know the field."""
+    declaration = plan.declaration()
+    for cell in declaration["cells"].values():
+        del cell["fixed"][field]
+    return {"declaration": declaration}
+
+
+@pytest.mark.parametrize("run", sorted(REFERENCE.iterdir()), ids=lambda run: run.name)
+def test_a_committed_run_opens(run: Path, storage: Storage) -> None:
+    content = read_json(Storage.at(run), "run.json")
+    Path(storage.root).mkdir()
+    shutil.copy(run / "run.json", storage.root)
+    overrides = Overrides(run=content["run"], seed=content["declaration"]["seed"])
+    plan = make_plan(load_sweep(content["declaration"]["sweep"]), content["declaration"]["scale"], overrides)
+    assert open_run_file(storage, plan)["declaration"] == content["declaration"]
+
+
+def test_a_field_that_its_version_did_not_know_counts_as_its_default(tiny_plan: Plan, storage: Storage) -> None:
+    save_run_file(storage, without(tiny_plan, "learning_rate_drops"))
+    open_run_file(storage, tiny_plan)
+
+
+def test_a_field_that_its_version_did_not_know_is_shown_where_it_is_no_default(
+    tiny_sweep: NamedSweep, storage: Storage
+) -> None:
+    plan = make_plan(tiny_sweep, overrides=Overrides(fields={"precision": "bf16"}))
+    save_run_file(storage, without(plan, "precision"))
+    with pytest.raises(ValueError, match=r"fixed.precision: 'fp32' -> 'bf16' \(2 cells\)"):
+        open_run_file(storage, plan)
+
+
+def test_how_often_checkpoints_are_written_may_change(tiny_sweep: NamedSweep, storage: Storage) -> None:
+    for every in ("null", "3", "1"):
+        plan = make_plan(tiny_sweep, overrides=Overrides(fields={"checkpoint_every_epochs": every}))
+        save_run_file(storage, open_run_file(storage, plan))
+
+
+def test_a_run_of_the_papers_length_writes_checkpoints() -> None:
+    for name in (
+        "depth_sweep",
+        "depth_frontier",
+        "joint_search",
+        "modulation_sweep",
+        "paper_table",
+        "regularizer_sweep",
+    ):
+        cells = make_plan(load_sweep(name), "paper").cells
+        assert all(cell.fixed["checkpoint_every_epochs"] for cell in cells)
