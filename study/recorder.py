@@ -13,6 +13,7 @@ from ray.tune import Callback
 
 from study.cells import Job
 from study.checkpoints import Checkpoints
+from study.config import HOUSEKEEPING, TrialConfig
 from study.prepare import PreparedRun
 from study.records import TableWriter
 from study.weights import write_weights
@@ -122,7 +123,7 @@ class Recorder(DriverOnly, Callback):
             "trial_id": job.trial_id,
             "recipe": job.compared.get("recipe"),
             "num_classes": self._num_classes[job.config.dataset],
-            "config_hash": config_hash(job),
+            "config_hash": config_hash(job.config),
             "commit": self._commit,
         }
 
@@ -145,6 +146,6 @@ def _innermost(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-ERROR_LINES:])
 
 
-def config_hash(job: Job) -> str:
-    """Twelve hex digits that equal configs share."""
-    return hashlib.sha256(json.dumps(job.config.model_dump(), sort_keys=True).encode()).hexdigest()[:12]
+def config_hash(config: TrialConfig) -> str:
+    """Twelve hex digits that configs share whose records are equal."""
+    return hashlib.sha256(json.dumps(config.model_dump(exclude=HOUSEKEEPING), sort_keys=True).encode()).hexdigest()[:12]

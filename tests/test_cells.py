@@ -62,6 +62,25 @@ def test_the_best_point_is_confirmed_on_seeds_that_all_cells_share(tiny_plan: Pl
     assert len({tuple(values) for values in seeds.values()}) == 1
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_trial_that_had_begun_is_handed_out_again_as_it_was(tiny_plan: Plan, sampler: str) -> None:
+    """Search trials: after a restart a sampler would draw another point, and its checkpoint would be of no use."""
+    plan, method = dataclasses.replace(tiny_plan, trials_per_cell=4), SearchMethod(sampler=sampler)
+    first = CellStudies(plan, method=method)
+    before = {job.trial_id: job.config for job in iter(first.next_job, None)}
+    ended = [
+        row_of(Job(trial_id, cell_of(trial_id), "search", 0, {}, before[trial_id])) for trial_id in list(before)[:3]
+    ]
+    begun = {trial_id: before[trial_id] for trial_id in list(before)[3:7]}
+    again = CellStudies(plan, finished_trials(ended, []), method, begun=begun)
+    after = {job.trial_id: job.config for job in iter(again.next_job, None)}
+    assert {trial_id: after[trial_id] for trial_id in begun} == begun
+
+
+def cell_of(trial_id: str) -> str:
+    return trial_id.split(":")[1]
+
+
 def test_confirmations_wait_for_the_search(tiny_plan: Plan) -> None:
     studies = CellStudies(tiny_plan)
     handed_out = list(iter(studies.next_job, None))

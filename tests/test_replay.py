@@ -10,6 +10,7 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
+from study.recorder import config_hash
 from study.records import SCHEMAS, TableWriter, locate_run, read_arrow, write_json
 from study.replay import recorded_config, replay
 from study.storage import Storage
@@ -55,10 +56,10 @@ def test_a_trial_that_was_recorded_before_a_field_existed_repeats_itself(storage
     assert repeat(storage)[0]
 
 
-def test_rows_of_committed_runs_are_configs() -> None:
+def test_rows_of_committed_runs_are_configs_with_the_hashes_of_then() -> None:
     for run in REFERENCE.iterdir():
         for row in read_arrow(locate_run(run), "trials").to_pylist():
-            assert recorded_config(row).depth == row["depth"]
+            assert config_hash(recorded_config(row)) == row["config_hash"]
             assert recorded_config(row).checkpoint_every_epochs is None
 
 

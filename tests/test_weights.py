@@ -54,11 +54,15 @@ def test_torch_alone_opens_the_file(storage: Storage) -> None:
 
 
 @pytest.mark.usefixtures("ray_session", "elsewhere")
-def test_a_confirmed_net_scores_what_its_row_says(tiny_sweep: NamedSweep) -> None:
+def test_a_confirmed_net_scores_what_its_row_says(tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes, write = [], Storage.write
+    monkeypatch.setattr(Storage, "write", lambda self, name, content: writes.append(name) or write(self, name, content))
     run_sweep(tiny_sweep, overrides=Overrides(fields={"recipe": "isometric"}, trials_per_cell=1))
     trials = read_table("tiny-quick", "trials")
     confirmed = trials[trials.phase == "confirm"]
     assert len(confirmed) == len(Storage.at("results/tiny-quick").names("weights")) == 2
+    kept = [at for at, name in enumerate(writes) if name.startswith("weights/")]
+    assert [writes[at + 3].partition("/")[0] for at in kept] == ["trials"] * 2  # the commit mark comes last
     batches = open_batches(load_dataset("digits"), torch.device("cpu"), augment=False, seed=0)
     for row in confirmed.to_dict("records"):
         network = load_network("tiny-quick", row["trial_id"])
