@@ -145,7 +145,7 @@ class Training:
 
     def weights(self, trial_id: str) -> bytes:
         """The net as it is now, for `load_network`."""
-        state = self.network.state_dict()
+        state = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
         return Weights(trial_id, self.config, self._in_channels, self._num_classes, state).to_bytes()
 
     def run_epoch(self, epoch: int, *, last: bool, evaluate_test: bool) -> EpochRecord:
