@@ -8,6 +8,7 @@ from pathlib import Path
 
 PACKAGES = ("torch", "ray", "optuna", "pandas", "pyarrow", "numpy", "scikit-learn")
 ROOT = Path(__file__).resolve().parent.parent
+COMMIT_VARIABLE = "STUDY_COMMIT"  # tells a job whose code this is: only the code travels, not its git
 
 
 def provenance() -> dict[str, str]:
@@ -31,7 +32,10 @@ def machine() -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """The commit of this code, with `-dirty` behind it when files differ; `unknown` outside a git checkout."""
+    """The commit of this code, with `-dirty` behind it when files differ, or what a job was told; else `unknown`."""
+    told = os.environ.get(COMMIT_VARIABLE)
+    if told:
+        return told
     head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
     return "unknown" if head is None else head + ("-dirty" if changes else "")
 

@@ -19,6 +19,14 @@ SETTINGS = {
 }
 
 
+CHOSEN_AUTH_MODE = os.environ.get("RAY_AUTH_MODE")  # None where the user has said nothing
+
+
+def auth_mode() -> str:
+    """How Ray is told to authenticate: `disabled`, or `token` where the user chose it."""
+    return os.environ["RAY_AUTH_MODE"]
+
+
 class DriverOnly:
     """A part of the driver that Ray pickles into snapshots nobody reads: it is pickled empty."""
 

@@ -112,10 +112,15 @@ def _command(options: argparse.Namespace) -> int:
         return _list()
     if options.sweep == REPLAY:
         return _replay(options)
+    plan = planned(options)
+    return _dry_run(plan, options) if options.dry_run else _run(plan, options)
+
+
+def planned(options: argparse.Namespace) -> Plan:
+    """The plan that the command line asks for; ValueError where it is not sound."""
     if options.replayed:
         raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
-    plan = make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
-    return _dry_run(plan, options) if options.dry_run else _run(plan, options)
+    return make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
 
 
 def _list() -> int:

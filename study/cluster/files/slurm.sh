@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# A Ray cluster inside a Slurm allocation, for one sweep. From the repository's root, with .venv on a shared disk:
+#   sbatch study/cluster/files/slurm.sh depth_sweep --scale paper --time-budget 7h30m
+# What follows the script's name is for study.run. --time-budget ends the run tidily before Slurm does; the same sbatch
+# goes on from there. Whole nodes: at its end symmetric-run stops every Ray of yours on the node.
+#SBATCH --job-name=plain-depth-study
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
+#SBATCH --gpus-per-node=4
+#SBATCH --time=08:00:00
+#SBATCH --output=%x-%j.log
+set -euo pipefail
+
+cd "$SLURM_SUBMIT_DIR"
+source .venv/bin/activate
+
+# Other users reach these nodes' ports, so a token of this job's own is asked for. srun hands it to the nodes.
+RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"
+export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
+export RAY_TMPDIR="/tmp/ray-$SLURM_JOB_ID"            # /tmp/ray may belong to another user
+export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300     # seconds; the default of 30 is short for a cold shared disk
+
+head_host="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+head_ip="$(srun --nodes=1 --ntasks=1 --nodelist="$head_host" hostname --all-ip-addresses | awk '{print $1}')"
+srun --ntasks="$SLURM_JOB_NUM_NODES" mkdir -p "$RAY_TMPDIR"
+
+# No dashboard: nothing is submitted to this cluster. Ports are the job's own, for nodes that were not given whole.
+srun --ntasks="$SLURM_JOB_NUM_NODES" \
+    ray symmetric-run \
+    --address "$head_ip:$((20000 + SLURM_JOB_ID % 10000))" \
+    --min-nodes "$SLURM_JOB_NUM_NODES" \
+    --num-cpus="$SLURM_CPUS_ON_NODE" \
+    --include-dashboard=false \
+    -- \
+    python -m study.run "$@" --address auto --storage "$SLURM_SUBMIT_DIR/results"

@@ -1,0 +1,141 @@
+"""What a job is: the command that the head runs, the files that travel with it, and its environment. Sends nothing."""
+
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from study.ray_environment import auth_mode
+
+from study.names import check_names
+from study.plan import Plan
+from study.prepare import check_run_name
+from study.provenance import COMMIT_VARIABLE, ROOT, commit
+from study.run import REPLAY, build_parser, planned
+from study.samplers import SearchMethod
+from study.storage import OBJECT_STORES, RESULTS, Storage
+
+PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+JOB_STORAGE = "~/results"  # of the head's user: a job's own folder is temporary, so results must not lie in it
+REACHED_BY_THE_HEAD = (
+    *OBJECT_STORES,
+    "gs",
+    "abfss",
+    "hdfs",
+)  # perhaps by it alone, so they are not looked at from here
+STOP = {
+    "RAY_JOB_STOP_SIGNAL": "SIGINT",  # as Ctrl-C: the run writes what has finished and says how to go on
+    "RAY_JOB_STOP_WAIT_TIME_S": "60",  # Ray kills after it; 3 s unless told, too few for a slow object store
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command for the head, with what it needs.
+
+    Attributes:
+        command: its words; run in a folder that holds PACKAGES and `files`.
+        files: a user's own files that travel beside our code.
+        metadata: what lists of jobs show.
+        summary: what the user should know before it is sent.
+    """
+
+    command: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    summary: str = ""
+
+    @property
+    def entrypoint(self) -> str:
+        """The command as a shell reads it."""
+        return shlex.join(self.command)
+
+
+def run_job(arguments: Sequence[str]) -> Job:
+    """The job of `python -m study.run ARGUMENTS`, all of it checked here as far as this machine can know.
+
+    Raises:
+        ValueError: what study.run itself would refuse, or what makes no sense in a job; the message says what.
+        SystemExit: options that study.run's parser refuses, or its --help.
+    """
+    options = build_parser().parse_args(arguments)
+    if options.sweep is None or options.sweep == REPLAY:
+        raise ValueError("name the sweep that the job runs: python -m study.cluster submit HEAD depth_sweep")
+    if options.address is not None:
+        raise ValueError("--address: the job runs on the cluster of HEAD, leave it out")
+    plan = planned(options)
+    _check(plan, SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only))
+    words, files = list(arguments), tuple[Path, ...]()
+    if options.sweep.endswith(".py"):
+        words[words.index(options.sweep)] = Path(options.sweep).name
+        files = (Path(options.sweep).resolve(),)
+    storage = _job_storage(options.storage)
+    _check_data_dir(options.data_dir)
+    if storage != options.storage:
+        words += ["--storage", storage]
+    return Job(
+        command=("python", "-m", "study.run", *words, "--address", "auto"),
+        files=files,
+        metadata={"run": plan.run},
+        summary=f"{plan.run}: {len(plan.cells)} cells, {plan.trial_count} trials, results in {storage}/{plan.run}",
+    )
+
+
+def _check(plan: Plan, method: SearchMethod) -> None:
+    """What study.run checks before it looks for data and storage, which lie on the head."""
+    check_run_name(plan.run)
+    check_names(plan)
+    method.check(plan.objectives)
+
+
+def _job_storage(location: str) -> str:
+    """Where the head puts results; ValueError for a folder that would be the job's own and vanish with it."""
+    scheme, separator, _ = location.partition("://")
+    if separator:
+        if urlsplit(location).password is not None:
+            raise ValueError("--storage: keys in a URI would be shown with the job, so give them to the head instead")
+        if scheme not in REACHED_BY_THE_HEAD:
+            Storage.at(location)
+        return location
+    if location == RESULTS:
+        return JOB_STORAGE
+    if not (PurePosixPath(location).is_absolute() or location.startswith("~")):
+        raise ValueError(
+            f"--storage {location}: a job runs in a temporary folder of the head, "
+            "so give an absolute path there, or a URI such as s3://bucket/studies"
+        )
+    return location
+
+
+def _check_data_dir(data_dir: Path | None) -> None:
+    """A data folder is the head's: one that is relative would lie in the job's temporary folder."""
+    if data_dir is not None and not (data_dir.is_absolute() or str(data_dir).startswith("~")):
+        raise ValueError(f"--data-dir {data_dir}: it is a folder of the head, so give an absolute path there")
+
+
+def environment() -> dict[str, str]:
+    """The variables that a job gets. Never a token: they are shown in the dashboard."""
+    return {**STOP, "RAY_AUTH_MODE": auth_mode(), COMMIT_VARIABLE: commit()}
+
+
+@contextmanager
+def staged(files: Sequence[Path]) -> Iterator[Path]:
+    """A folder with our code and `files`, and nothing else of the working directory: some hundred kilobytes.
+
+    Raises:
+        ValueError: a file would take the place of one of our packages.
+    """
+    with TemporaryDirectory(prefix="study-job-") as name:
+        folder = Path(name)
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, folder / package, ignore=LEFT_OUT)
+        for file in files:
+            if file.stem in PACKAGES:
+                raise ValueError(f"sweep file {file}: {file.stem} is the name of a package of ours, rename it")
+            shutil.copy(file, folder / file.name)
+        yield folder

@@ -1,0 +1,248 @@
+"""Jobs on a real job server on loopback: sent, followed, stopped in the middle, sent again; and the doctor there."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from study.provenance import commit
+from study.records import read_table
+from tests.test_submission import MY_SWEEP
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 180.0
+TINY = ["--set", "depth=8", "--set", "recipe=he_l2", "--set", "epochs=1", "--trials", "1"]
+TRIALS = 1 + 3
+LONGER = ["--run", "stopped", "--set", "depth=20,26", "--set", "recipe=he_l2", "--set", "epochs=4", "--trials", "2"]
+LONGER_TRIALS = 2 * (2 + 3)
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Head:
+    """A Ray head of the test's own: its ports, folder and environment are no other's."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, *words: str, cwd: Path = ROOT, **changes: str) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | {"PYTHONPATH": str(ROOT), "RAY_API_SERVER_ADDRESS": self.address} | changes
+        return subprocess.run(
+            words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
+
+    def cluster(self, *words: str, cwd: Path = ROOT, **changes: str) -> subprocess.CompletedProcess[str]:
+        return self.call(sys.executable, "-m", "study.cluster", *words, cwd=cwd, **changes)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def started(**settings: str) -> Iterator[Head]:
+    """A head that is up; at the end its process group, and no other process, is ended."""
+    gcs, dashboard, agent, agent_grpc, client = free_ports(5)
+    unwanted = {"PYTHONPATH", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    inherited = {name: value for name, value in os.environ.items() if name not in unwanted}
+    head = Head(
+        inherited | {"PATH": path, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"} | settings, dashboard
+    )
+    # Not pytest's folder: the names of sockets may have some hundred characters at most.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        command = [
+            *("ray", "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=200000000"),
+            *(f"--port={gcs}", "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}"),
+            *(f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"),
+            *(f"--dashboard-agent-grpc-port={agent_grpc}", f"--ray-client-server-port={client}"),
+        ]
+        with Path(folder, "start.log").open("w") as log:
+            process = subprocess.Popen(
+                command, env=head.environment, stdout=log, stderr=log, start_new_session=True, cwd=folder
+            )
+        try:
+            wait_until(lambda: answers(dashboard) or process.poll() is not None, "a head")
+            yield head
+        finally:
+            end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End the head and all that it started, workers in groups of their own included."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for left in alive:
+        left.kill()
+    process.wait(timeout=20)
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(condition, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    yield from started()
+
+
+def rows(run: Path) -> int:
+    return len(read_table(run, "trials")) if (run / "run.json").exists() else 0
+
+
+def job_id(said: str) -> str:
+    found = re.search(r"raysubmit_\w+", said)
+    assert found is not None, said
+    return found[0]
+
+
+def test_a_submitted_sweep_leaves_tables_that_pandas_reads(head: Head, tmp_path: Path) -> None:
+    done = head.cluster("submit", head.address, "depth_sweep", *TINY, "--storage", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "Report: " in done.stdout
+    trials = pd.read_parquet(tmp_path / "depth_sweep-quick" / "trials")
+    assert len(trials) == TRIALS
+    assert set(trials.status) == {"ok"}
+    assert set(trials.commit) == {commit()}
+    job = job_id(done.stdout)
+    assert f"{job}  SUCCEEDED  depth_sweep-quick  begun" in head.cluster("status").stdout
+    assert f"{job}  SUCCEEDED" in head.cluster("status", job).stdout
+    assert "Report: " in head.cluster("logs", job).stdout
+    assert "had ended already" in head.cluster("stop", job).stdout
+
+
+def test_a_users_own_sweep_from_elsewhere_runs(head: Head, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MY_SWEEP)
+    sent = head.cluster("submit", "--detach", head.address, "mine.py", "--storage", str(tmp_path), cwd=tmp_path)
+    assert sent.returncode == 0, sent.stderr
+    followed = head.cluster("logs", job_id(sent.stdout), "--follow")
+    assert followed.returncode == 0, followed.stdout
+    assert len(read_table(tmp_path / "mine-quick", "trials")) == 2
+
+
+def test_a_job_that_is_stopped_loses_nothing_and_the_same_command_goes_on(head: Head, tmp_path: Path) -> None:
+    words = ["submit", head.address, "depth_sweep", *LONGER, "--storage", str(tmp_path)]
+    run = tmp_path / "stopped"
+    environment = head.environment | {"PYTHONPATH": str(ROOT)}
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "study.cluster", *words],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: rows(run) >= 2 or follower.poll() is not None, "two trials")
+    follower.send_signal(signal.SIGINT)
+    said, _ = follower.communicate(timeout=PATIENCE_SECONDS)
+    assert follower.returncode == 0  # there is no terminal to ask at: it detaches
+    assert "The job goes on." in said
+    assert head.cluster("stop", job_id(said)).returncode == 0
+    assert "STOPPED" in head.cluster("status", job_id(said)).stdout
+    log = head.cluster("logs", job_id(said)).stdout
+    assert "the same command goes on" in log
+    assert "Traceback" not in log
+    before = read_table(run, "trials")
+    assert 2 <= len(before) < LONGER_TRIALS
+    again = head.cluster(*words)
+    assert again.returncode == 0, again.stdout
+    after = read_table(run, "trials")
+    assert len(after) == LONGER_TRIALS
+    assert after.trial_id.is_unique
+    pd.testing.assert_frame_equal(after.head(len(before)), before)
+
+
+def test_rays_own_command_does_it_too(head: Head, tmp_path: Path) -> None:
+    run = ["python", "-m", "study.run", "depth_sweep", *TINY, "--storage", str(tmp_path)]
+    done = head.call("ray", "job", "submit", "--address", head.address, "--working-dir", ".", "--", *run)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_table(tmp_path / "depth_sweep-quick", "trials")) == TRIALS
+
+
+def test_a_run_that_the_head_refuses_says_why_and_leaves_with_its_code(head: Head, tmp_path: Path) -> None:
+    done = head.cluster(
+        "submit", head.address, "depth_sweep", "--dataset", "cifar10", "--data-dir", str(tmp_path), "--storage", "/tmp"
+    )
+    assert done.returncode == 2
+    assert "python -m study.datasets fetch cifar10" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "stop"])
+def test_an_unknown_job_is_one_line(head: Head, command: str) -> None:
+    done = head.cluster(command, "raysubmit_none")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: no job raysubmit_none at {head.address}: `python -m study.cluster status` lists them\n"
+    )
+
+
+def test_the_doctor_asks_every_node_from_the_head(head: Head, tmp_path: Path) -> None:
+    done = head.cluster("doctor", "--address", head.address, "--storage", str(tmp_path), "--dataset", "digits")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"ok +nodes +1 in the cluster: 2 CPUs", done.stdout)
+    assert re.search(r"ok +versions .* equal everywhere", done.stdout)
+    assert re.search(rf"ok +storage +{tmp_path} can be written by the driver, and 1 of 1 nodes", done.stdout)
+    assert re.search(r"ok +data +digits: the driver has it", done.stdout)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_doctor_finds_what_would_break_a_run(head: Head) -> None:
+    done = head.cluster("doctor", "--address", head.address, "--storage", "/proc/here")
+    assert done.returncode == 1
+    assert re.search(r"error +storage .*choose another --storage", done.stdout)
+
+
+@pytest.fixture
+def guarded_head() -> Iterator[Head]:
+    yield from started(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a-token-of-the-tests-own-0123456789")  # noqa: S106
+
+
+def test_a_cluster_with_a_token_lets_in_who_has_it_and_shows_it_nowhere(guarded_head: Head, tmp_path: Path) -> None:
+    words = ["submit", guarded_head.address, "depth_sweep", *TINY, "--storage", str(tmp_path)]
+    refused = guarded_head.cluster(*words, RAY_AUTH_MODE="disabled")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: no entrance at {guarded_head.address}: the cluster wants a token")
+    wrong = guarded_head.cluster(*words, RAY_AUTH_TOKEN="another-token-of-the-tests-0123456789")
+    assert wrong.returncode == 2
+    assert "no entrance" in wrong.stderr
+    done = guarded_head.cluster(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_table(tmp_path / "depth_sweep-quick", "trials")) == TRIALS
+    token = guarded_head.environment["RAY_AUTH_TOKEN"]
+    job = job_id(done.stdout)
+    assert (
+        token not in done.stdout + guarded_head.cluster("status", job).stdout + guarded_head.cluster("logs", job).stdout
+    )
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]

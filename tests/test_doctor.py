@@ -1,0 +1,59 @@
+"""The doctor on this machine, without Ray; on a cluster it is in test_cluster.py."""
+
+from pathlib import Path
+
+import pytest
+
+from study.cluster import probe
+from study.cluster.__main__ import main
+from study.cluster.checks import findings
+from study.cluster.doctor import Question, gather
+
+
+def test_a_machine_that_can_run_is_sound(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--storage", "results", "--dataset", "digits"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[1] for line in lines} >= {
+        "nodes",
+        "versions",
+        "gpus",
+        "memory",
+        "shm",
+        "storage",
+        "data",
+        "auth",
+    }
+    assert not list((elsewhere / "results").iterdir())  # its mark is taken away
+
+
+def test_what_would_break_a_run_is_an_error_and_exit_code_1(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "results").write_text("a file in the way")
+    assert main(["doctor", "--storage", "results", "--dataset", "cifar10", "--data-dir", "nowhere"]) == 1
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+    assert [line.split()[1] for line in errors] == ["storage", "data"]
+    assert "python -m study.datasets fetch cifar10" in errors[1]
+
+
+def test_a_question_becomes_options_again() -> None:
+    question = Question("s3://b/s", "digits", Path("/data"))
+    assert question.options == ["--storage", "s3://b/s", "--dataset", "digits", "--data-dir", "/data"]
+
+
+def test_this_machine_answers_for_itself() -> None:
+    facts = gather(None, Question())
+    assert facts.nodes == []
+    assert facts.driver.cpus >= 1
+    assert facts.driver.code == probe.facts(None, None, None, None)["code"]
+    assert findings(facts)
+
+
+@pytest.mark.parametrize(("stored", "limit"), [("max", None), ("1048576", 1_048_576)])
+def test_a_containers_memory_is_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, limit: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{stored}\n")
+    monkeypatch.setattr(probe, "MEMORY_LIMIT", tmp_path / "memory.max")
+    measured = probe.facts(None, None, None, None)["memory_bytes"]
+    assert measured == limit if limit else measured > 2**28
