@@ -9,22 +9,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from test_submission import MY_SWEEP
 
 from study.provenance import commit
 from study.records import read_table
-from tests.test_submission import MY_SWEEP
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 180.0
 TINY = ["--set", "depth=8", "--set", "recipe=he_l2", "--set", "epochs=1", "--trials", "1"]
 TRIALS = 1 + 3
 LONGER = ["--run", "stopped", "--set", "depth=20,26", "--set", "recipe=he_l2", "--set", "epochs=4", "--trials", "2"]
+TOKEN = "a-token-of-the-tests-own-0123456789"  # noqa: S105
 LONGER_TRIALS = 2 * (2 + 3)
 
 pytestmark = pytest.mark.slow
@@ -34,8 +36,8 @@ pytestmark = pytest.mark.slow
 class Head:
     """A Ray head of the test's own: its ports, folder and environment are no other's."""
 
-    environment: dict[str, str] = field(default_factory=dict)
-    port: int = 0
+    environment: dict[str, str]
+    port: int
 
     @property
     def address(self) -> str:
@@ -59,15 +61,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def started(**settings: str) -> Iterator[Head]:
-    """A head that is up; at the end its process group, and no other process, is ended."""
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    """A head that is up and asks for a token; at the end its processes, and no other, are ended."""
     gcs, dashboard, agent, agent_grpc, client = free_ports(5)
     unwanted = {"PYTHONPATH", "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    inherited = {name: value for name, value in os.environ.items() if name not in unwanted}
-    head = Head(
-        inherited | {"PATH": path, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"} | settings, dashboard
-    )
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted} | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": TOKEN,
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     # Not pytest's folder: the names of sockets may have some hundred characters at most.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [
@@ -77,24 +81,18 @@ def started(**settings: str) -> Iterator[Head]:
             *(f"--dashboard-agent-grpc-port={agent_grpc}", f"--ray-client-server-port={client}"),
         ]
         with Path(folder, "start.log").open("w") as log:
-            process = subprocess.Popen(
-                command, env=head.environment, stdout=log, stderr=log, start_new_session=True, cwd=folder
-            )
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until(lambda: answers(dashboard) or process.poll() is not None, "a head")
-            yield head
+            assert process.poll() is None, Path(folder, "start.log").read_text()
+            yield Head(environment, dashboard)
         finally:
-            end_group(process)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the head and all that it started, workers in groups of their own included."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=20)
-    for left in alive:
-        left.kill()
-    process.wait(timeout=20)
+            family = psutil.Process(process.pid).children(recursive=True)  # workers have groups of their own
+            os.killpg(process.pid, signal.SIGKILL)
+            for left in family:
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
+            process.wait(timeout=20)
 
 
 def answers(port: int) -> bool:
@@ -110,11 +108,6 @@ def wait_until(condition, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
-    yield from started()
 
 
 def rows(run: Path) -> int:
@@ -136,11 +129,11 @@ def test_a_submitted_sweep_leaves_tables_that_pandas_reads(head: Head, tmp_path:
     assert len(trials) == TRIALS
     assert set(trials.status) == {"ok"}
     assert set(trials.commit) == {commit()}
-    job = job_id(done.stdout)
-    assert f"{job}  SUCCEEDED  depth_sweep-quick  begun" in head.cluster("status").stdout
-    assert f"{job}  SUCCEEDED" in head.cluster("status", job).stdout
-    assert "Report: " in head.cluster("logs", job).stdout
-    assert "had ended already" in head.cluster("stop", job).stdout
+    status, log = head.cluster("status").stdout, head.cluster("logs", job_id(done.stdout)).stdout
+    assert f"{job_id(done.stdout)}  SUCCEEDED  depth_sweep-quick  begun" in status
+    assert "Report: " in log
+    assert TOKEN not in done.stdout + status + log
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
 def test_a_users_own_sweep_from_elsewhere_runs(head: Head, tmp_path: Path) -> None:
@@ -193,19 +186,36 @@ def test_rays_own_command_does_it_too(head: Head, tmp_path: Path) -> None:
 
 def test_a_run_that_the_head_refuses_says_why_and_leaves_with_its_code(head: Head, tmp_path: Path) -> None:
     done = head.cluster(
-        "submit", head.address, "depth_sweep", "--dataset", "cifar10", "--data-dir", str(tmp_path), "--storage", "/tmp"
+        "submit",
+        head.address,
+        "depth_sweep",
+        "--dataset",
+        "cifar10",
+        "--data-dir",
+        str(tmp_path),
+        "--storage",
+        str(tmp_path),
     )
     assert done.returncode == 2
     assert "python -m study.datasets fetch cifar10" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "stop"])
-def test_an_unknown_job_is_one_line(head: Head, command: str) -> None:
-    done = head.cluster(command, "raysubmit_none")
+def test_an_unknown_job_is_one_line(head: Head) -> None:
+    done = head.cluster("logs", "raysubmit_none")
     assert done.returncode == 2
     assert done.stderr == (
         f"error: no job raysubmit_none at {head.address}: `python -m study.cluster status` lists them\n"
     )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_TOKEN": TOKEN[::-1]}], ids=["none", "wrong"]
+)
+def test_who_lacks_the_token_is_told_so(head: Head, changes: dict[str, str]) -> None:
+    done = head.cluster("status", **changes)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: no entrance at {head.address}: the cluster wants a token")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_doctor_asks_every_node_from_the_head(head: Head, tmp_path: Path) -> None:
@@ -215,34 +225,5 @@ def test_the_doctor_asks_every_node_from_the_head(head: Head, tmp_path: Path) ->
     assert re.search(r"ok +versions .* equal everywhere", done.stdout)
     assert re.search(rf"ok +storage +{tmp_path} can be written by the driver, and 1 of 1 nodes", done.stdout)
     assert re.search(r"ok +data +digits: the driver has it", done.stdout)
+    assert re.search(r"ok +auth +RAY_AUTH_MODE=token everywhere", done.stdout)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_doctor_finds_what_would_break_a_run(head: Head) -> None:
-    done = head.cluster("doctor", "--address", head.address, "--storage", "/proc/here")
-    assert done.returncode == 1
-    assert re.search(r"error +storage .*choose another --storage", done.stdout)
-
-
-@pytest.fixture
-def guarded_head() -> Iterator[Head]:
-    yield from started(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a-token-of-the-tests-own-0123456789")  # noqa: S106
-
-
-def test_a_cluster_with_a_token_lets_in_who_has_it_and_shows_it_nowhere(guarded_head: Head, tmp_path: Path) -> None:
-    words = ["submit", guarded_head.address, "depth_sweep", *TINY, "--storage", str(tmp_path)]
-    refused = guarded_head.cluster(*words, RAY_AUTH_MODE="disabled")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"error: no entrance at {guarded_head.address}: the cluster wants a token")
-    wrong = guarded_head.cluster(*words, RAY_AUTH_TOKEN="another-token-of-the-tests-0123456789")
-    assert wrong.returncode == 2
-    assert "no entrance" in wrong.stderr
-    done = guarded_head.cluster(*words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(read_table(tmp_path / "depth_sweep-quick", "trials")) == TRIALS
-    token = guarded_head.environment["RAY_AUTH_TOKEN"]
-    job = job_id(done.stdout)
-    assert (
-        token not in done.stdout + guarded_head.cluster("status", job).stdout + guarded_head.cluster("logs", job).stdout
-    )
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]

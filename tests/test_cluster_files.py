@@ -1,7 +1,9 @@
 """The files for clusters: each parsed against Ray's own schema, or against what its reader documents as required."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from study import __version__
+from study.run import build_parser
 
 ROOT = Path(__file__).parent.parent
 FILES = ROOT / "study" / "cluster" / "files"
@@ -89,7 +92,6 @@ def test_the_rayjob_stops_as_a_submitted_job_does() -> None:
     from ray.runtime_env import RuntimeEnv
 
     from study.cluster.submission import STOP
-    from study.run import build_parser
 
     spec = load("rayjob.yaml")["spec"]
     assert RuntimeEnv(**yaml.safe_load(spec["runtimeEnvYAML"]))["env_vars"] == STOP
@@ -109,6 +111,36 @@ def test_the_slurm_script_asks_for_what_symmetric_run_needs() -> None:
     assert {"nodes", "time", "exclusive"} <= set(asked)
     assert text.index("#SBATCH") < text.index("\nset ")  # Slurm reads them before the first command alone
     assert text.rindex("#SBATCH") < text.index("\nset ")
+
+
+def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path) -> None:
+    commands = {
+        "scontrol": "echo node1; echo node2",
+        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        "ray": 'printf "%s\\n" "$RAY_AUTH_MODE" "${#RAY_AUTH_TOKEN}" "$@"',
+        "python": f'exec {sys.executable} "$@"',
+    }
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    given = {"SUBMIT_DIR": tmp_path, "JOB_ID": 7, "JOB_NODELIST": "node[1-2]", "JOB_NUM_NODES": 2, "CPUS_ON_NODE": 16}
+    environment = {f"SLURM_{name}": str(value) for name, value in given.items()}
+    done = subprocess.run(
+        ["bash", FILES / "slurm.sh", "depth_sweep", "--time-budget", "7h30m"],  # noqa: S607
+        env=environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    mode, token_length, *words = done.stdout.splitlines()
+    assert (mode, token_length) == ("token", "64")
+    assert words[words.index("--address") + 1].endswith(":20007")
+    assert {"--num-cpus=16", "2"} <= set(words)
+    run = build_parser().parse_args(words[words.index("study.run") + 1 :])
+    assert (run.sweep, run.time_budget_seconds, run.address) == ("depth_sweep", 27_000.0, "auto")
+    assert run.storage == f"{tmp_path}/results"
 
 
 def test_symmetric_run_and_ray_start_know_the_scripts_options() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces.sweep import Sweep
+from study.cluster.__main__ import build_parser as cluster_parser
 from study.records import SCHEMAS
 from study.run import build_parser
 from study.sweeps import load_sweep
@@ -34,6 +35,15 @@ def test_commands_in_the_readme_are_understood() -> None:
     assert commands
     for command in commands:
         build_parser().parse_args(command.partition("#")[0].split())
+
+
+def test_cluster_commands_in_the_readme_are_understood() -> None:
+    commands = re.findall(r"^python -m study\.cluster (.*)$", README, re.MULTILINE)
+    assert commands
+    for command in commands:
+        options = cluster_parser().parse_args(command.partition("#")[0].split())
+        if options.command == "submit":
+            build_parser().parse_args(options.run)
 
 
 def test_the_readmes_own_sweep_is_one(tmp_path: Path) -> None:

@@ -60,9 +60,7 @@ def test_after_ctrl_c_a_user_may_stop_the_job_and_sees_the_rest_of_its_log_once(
     answers: Any, capsys: pytest.CaptureFixture[str], reply: str
 ) -> None:
     answers(reply)
-    job = Follower(Server(), "job_1").follow()
-    assert job is not None
-    assert job.status == JobStatus.STOPPED
+    assert Follower(Server(), "job_1").follow() == 130
     assert capsys.readouterr().out == "".join(LOG) + "stopped\n"
 
 
@@ -72,19 +70,29 @@ def test_any_other_answer_detaches_and_says_how_to_come_back(
 ) -> None:
     answers(reply)
     server = Server()
-    assert Follower(server, "job_1").follow() is None
+    assert Follower(server, "job_1").follow() == 0
     assert not server.stopped
     assert "python -m study.cluster logs job_1 --follow --address http://head:8265" in capsys.readouterr().out
 
 
-def test_without_a_terminal_nobody_is_asked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_it_detaches(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     server = Server()
-    assert Follower(server, "job_1").follow() is None
+    assert Follower(server, "job_1").follow() == 0
     assert not server.stopped
     assert "python -m study.cluster stop job_1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "left_with", "code"),
+    [(JobStatus.SUCCEEDED, 0, 0), (JobStatus.FAILED, 2, 2), (JobStatus.FAILED, None, 1), (JobStatus.STOPPED, 0, 130)],
+)
+def test_the_exit_code_is_the_runs(status: JobStatus, left_with: int | None, code: int) -> None:
+    class Ended(Server):
+        def follow(self, job_id: str, say: Any, shown: int = 0) -> JobDetails:
+            return details(status, driver_exit_code=left_with)
+
+    assert Follower(Ended(), "job_1").follow() == code
 
 
 def test_a_jobs_line_tells_its_run_and_how_long_it_took_but_no_environment() -> None:

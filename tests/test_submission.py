@@ -79,9 +79,7 @@ def test_a_job_runs_what_was_asked_on_the_cluster_and_keeps_results_out_of_its_o
     assert f"results in {JOB_STORAGE}/depth_sweep-quick" in job.summary
 
 
-@pytest.mark.parametrize(
-    "place", ["/shared/studies", "s3://bucket/studies?region=eu-west-1", "gs://bucket/studies", "~/studies"]
-)
+@pytest.mark.parametrize("place", ["/shared", "s3://bucket/studies?region=eu-west-1", "gs://bucket", "~/studies"])
 def test_a_place_that_the_head_understands_is_left_alone(place: str) -> None:
     assert run_job(["depth_sweep", "--storage", place]).command[-4:] == ("--storage", place, "--address", "auto")
 

@@ -4,13 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from study.run import BAD_INPUT, FAILED, INTERRUPTED, Parser
-
-if TYPE_CHECKING:  # heavy: Ray
-    from study.cluster.follow import Follower
-    from study.cluster.jobs import JobServer
+from study.run import BAD_INPUT, Parser
 
 DESCRIPTION = "Runs a sweep as a job on a Ray cluster, follows and stops it, and finds out what would break it."
 EPILOG = """\
@@ -88,29 +83,16 @@ def _submit(options: argparse.Namespace) -> int:
     if len(words) < len(options.run):
         print(f"The head would run: {job.entrypoint}\nNothing was sent.")
         return 0
+    from study.cluster.follow import Follower
     from study.cluster.jobs import JobServer
 
     server = JobServer.at(options.head)
-    follower = _follower(server, server.submit(job))
+    follower = Follower(server, server.submit(job))
     print(f"Job {follower.job_id} is on {server.address}.")
     if options.detach:
         follower.tell_how_to_go_on()
         return 0
-    return _exit_code(follower)
-
-
-def _follower(server: "JobServer", job_id: str) -> "Follower":
-    from study.cluster.follow import Follower
-
-    return Follower(server, job_id)
-
-
-def _exit_code(follower: "Follower") -> int:
-    """Follow a job to its end: 0 when it succeeded or goes on without us, else what its run left with."""
-    job = follower.follow()
-    if job is None or job.status == "SUCCEEDED":
-        return 0
-    return INTERRUPTED if job.status == "STOPPED" else job.driver_exit_code or FAILED
+    return follower.follow()
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -124,20 +106,21 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _logs(options: argparse.Namespace) -> int:
+    from study.cluster.follow import Follower
     from study.cluster.jobs import JobServer
 
     server = JobServer.at(options.address)
     if options.follow:
-        return _exit_code(_follower(server, options.job))
+        return Follower(server, options.job).follow()
     print(server.log(options.job), end="")
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
+    from study.cluster.follow import Follower
     from study.cluster.jobs import JobServer
 
-    server = JobServer.at(options.address)
-    return _follower(server, options.job).stop()
+    return Follower(JobServer.at(options.address), options.job).stop()
 
 
 def _doctor(options: argparse.Namespace) -> int:

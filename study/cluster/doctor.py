@@ -62,8 +62,7 @@ def examine_as_job(head: str, question: Question) -> int:
 
     command = ("python", "-m", "study.cluster", "doctor", "--address", "auto", *question.options)
     server = JobServer.at(head)
-    job = Follower(server, server.submit(Job(command, metadata={"run": "doctor"}))).follow()
-    return 0 if job is None else job.driver_exit_code or 0
+    return Follower(server, server.submit(Job(command, metadata={"run": "doctor"}))).follow()
 
 
 def gather(address: str | None, question: Question) -> Facts:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from ray.job_submission import JobDetails
+from ray.job_submission import JobDetails, JobStatus
 
 from study.cluster.jobs import JobServer, ended
 from study.report.blocks import seconds
+from study.run import FAILED, INTERRUPTED
 
 POLL_SECONDS = 0.5
 
@@ -22,14 +23,14 @@ class Follower:
         self._server = server
         self._shown = 0  # characters of the log
 
-    def follow(self) -> JobDetails | None:
-        """Show the log until the job ends and return it; None when the user detaches."""
+    def follow(self) -> int:
+        """Show the log until the job ends or the user detaches; what its run left with, 0 where it goes on."""
         try:
             return self._tail()
         except KeyboardInterrupt:
             if not self._asks_to_stop():
                 self.tell_how_to_go_on()
-                return None
+                return 0
         self._server.stop(self.job_id)
         return self._tail()
 
@@ -52,8 +53,11 @@ class Follower:
             f"  stop it:   python -m study.cluster stop {self.job_id} {where}"
         )
 
-    def _tail(self) -> JobDetails:
-        return self._server.follow(self.job_id, self._say, self._shown)
+    def _tail(self) -> int:
+        job = self._server.follow(self.job_id, self._say, self._shown)
+        if job.status == JobStatus.STOPPED:
+            return INTERRUPTED
+        return 0 if job.status == JobStatus.SUCCEEDED else job.driver_exit_code or FAILED
 
     def _say(self, text: str) -> None:
         self._shown += len(text)
