@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.run import BAD_INPUT, Parser
+from study.terminal import Parser, exit_code
 
 DESCRIPTION = "Runs a sweep as a job on a Ray cluster, follows and stops it, and finds out what would break it."
 EPILOG = """\
@@ -66,11 +66,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    try:
-        return COMMANDS[options.command](options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: COMMANDS[options.command](options))
 
 
 def _submit(options: argparse.Namespace) -> int:

@@ -11,13 +11,11 @@ from urllib.parse import urlsplit
 
 from study.ray_environment import auth_mode
 
-from study.names import check_names
-from study.plan import Plan
-from study.prepare import check_run_name
 from study.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.run import REPLAY, build_parser, planned
 from study.samplers import SearchMethod
 from study.storage import OBJECT_STORES, RESULTS, Storage
+from study.terminal import plural
 
 PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -64,28 +62,25 @@ def run_job(arguments: Sequence[str]) -> Job:
     if options.address is not None:
         raise ValueError("--address: the job runs on the cluster of HEAD, leave it out")
     plan = planned(options)
-    _check(plan, SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only))
     words, files = list(arguments), tuple[Path, ...]()
     if options.sweep.endswith(".py"):
         words[words.index(options.sweep)] = Path(options.sweep).name
         files = (Path(options.sweep).resolve(),)
     storage = _job_storage(options.storage)
     _check_data_dir(options.data_dir)
+    SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only).check(plan.objectives)
+    from study.names import check_names  # imports torch, which takes seconds
+
+    check_names(plan)
     if storage != options.storage:
         words += ["--storage", storage]
     return Job(
         command=("python", "-m", "study.run", *words, "--address", "auto"),
         files=files,
         metadata={"run": plan.run},
-        summary=f"{plan.run}: {len(plan.cells)} cells, {plan.trial_count} trials, results in {storage}/{plan.run}",
+        summary=f"{plan.run}: {plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}, "
+        f"results in {storage}/{plan.run}",
     )
-
-
-def _check(plan: Plan, method: SearchMethod) -> None:
-    """What study.run checks before it looks for data and storage, which lie on the head."""
-    check_run_name(plan.run)
-    check_names(plan)
-    method.check(plan.objectives)
 
 
 def _job_storage(location: str) -> str:

@@ -21,7 +21,7 @@ export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
 export RAY_TMPDIR="/tmp/ray-$SLURM_JOB_ID"            # /tmp/ray may belong to another user
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300     # seconds; the default of 30 is short for a cold shared disk
 
-head_host="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+head_host="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)"
 head_ip="$(srun --nodes=1 --ntasks=1 --nodelist="$head_host" hostname --all-ip-addresses | awk '{print $1}')"
 srun --ntasks="$SLURM_JOB_NUM_NODES" mkdir -p "$RAY_TMPDIR"
 
