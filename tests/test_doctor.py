@@ -1,5 +1,7 @@
 """The doctor on this machine, without Ray; on a cluster it is in test_cluster.py."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,14 @@ def test_what_would_break_a_run_is_an_error_and_exit_code_1(
     errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
     assert [line.split()[1] for line in errors] == ["storage", "data"]
     assert "python -m study.datasets fetch cifar10" in errors[1]
+
+
+def test_a_cluster_that_does_not_answer_is_refused_in_one_line() -> None:
+    command = [sys.executable, "-m", "study.cluster", "doctor", "--address", "127.0.0.1:1"]  # no Ray of this process
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no Ray cluster answers at 127.0.0.1:1")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_question_becomes_options_again() -> None:

@@ -42,7 +42,6 @@ BAD_INPUT = [
     (["submit", "127.0.0.1:1", "depth_sweep"], "no job server answers at http://127.0.0.1:1"),
     (["status", "--address", "127.0.0.1:1"], "no job server answers at http://127.0.0.1:1"),
     (["doctor", "--dataset", "mnist"], "dataset = 'mnist': no such data set"),
-    (["doctor", "--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
     (["doctor", "--address", "http://127.0.0.1:1"], "no job server answers at http://127.0.0.1:1"),
     (["cure"], "invalid choice: 'cure'"),
     ([], "the following arguments are required: COMMAND"),
