@@ -22,6 +22,7 @@ LEAST_ERROR = 1e-3
 ERROR_TICKS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 FEW_DECADES = 3.0
 HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
+TITLE_STANDOFF, LABEL_STANDOFF = 14, 6  # pixels between an axis' title and its labels, and between labels and bars
 DODGE_OCTAVES = 0.025
 
 Layout = dict[str, Any]
@@ -51,8 +52,8 @@ def layout(x: Layout, y: Layout, **more: Any) -> Layout:
 
 
 def titled(text: str, **more: Any) -> Layout:
-    """An axis with its title."""
-    return {"title": {"text": text}, **more}
+    """An axis with its title, clear of the tick labels."""
+    return {"title": {"text": text, "standoff": TITLE_STANDOFF}, **more}
 
 
 def log_axis(text: str, values: "pd.Series[Any]") -> Layout:
@@ -106,11 +107,12 @@ def lines(
 
 def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baseline: float | None) -> Chart:
     """Accuracy against depth, a line for each combination of `names`, with intervals; crosses where seeds diverged."""
-    traces = []
+    traces, failed = [], []
     for position, (label, rows, color, symbol) in enumerate(lines(curve, names)):
         shift = 2 ** (DODGE_OCTAVES * (position - curve[list(names)].drop_duplicates().shape[0] / 2)) if names else 1.0
         traces.append(_curve(label, rows.sort_values("depth"), shift, {"color": color, "symbol": symbol, "size": 8}))
-    traces += [_crosses(curve[curve["diverged"] > 0])] if (curve["diverged"] > 0).any() else []
+        failed.append(rows[rows["diverged"] > 0].assign(place=rows["depth"] * shift))
+    traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
     ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
     traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baseline)]
     return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
@@ -149,7 +151,7 @@ def _crosses(rows: pd.DataFrame) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": "some seeds diverged or failed",
-        "x": rows["depth"].tolist(),
+        "x": rows["place"].tolist(),
         "y": (1 - rows["mean"]).clip(lower=LEAST_ERROR).tolist(),
         "marker": {"symbol": "x-thin", "size": 13, "line": {"width": 2, "color": "#d03c3c"}},
         "hoverinfo": "skip",
@@ -251,7 +253,8 @@ def bar_chart(table: pd.DataFrame, *, group: str, label: str, value: str, ends: 
             }
         )
     height = FRAME_HEIGHT + 2 * ROW_HEIGHT * max(table[label].nunique(), 1)
-    return {"data": traces, "layout": layout(titled(x), {"autorange": "reversed"}, height=height, barmode="group")}
+    labels = {"autorange": "reversed", "ticklabelstandoff": LABEL_STANDOFF}
+    return {"data": traces, "layout": layout(titled(x), labels, height=height, barmode="group")}
 
 
 def point_chart(
