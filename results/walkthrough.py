@@ -1,14 +1,25 @@
-"""From a run's tables to a figure for a paper: `python results/walkthrough.py [RUN]`, in the folder above results/."""
+"""From a run's tables to a figure for a paper: `python results/walkthrough.py [RUN]`, in the folder above results/.
+
+RUN is a name under results/ or results/reference/, or a path.
+"""
 
 import sys
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-RUN = sys.argv[1] if len(sys.argv) > 1 else "results/reference/depth_sweep-quick"
+from study.records import locate_run
+
+RUN = sys.argv[1] if len(sys.argv) > 1 else "depth_sweep-quick"
+
+try:
+    folder = locate_run(RUN).root
+except ValueError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 # One row a training run. Only confirmed rows, each cell's best point on fresh seeds, make a headline.
-trials = pd.read_parquet(f"{RUN}/trials")
+trials = pd.read_parquet(f"{folder}/trials")
 confirmed = trials[trials["phase"] == "confirm"]
 
 # A seed that diverged or failed has no accuracy: it counts as chance, or the recipes that fail most would gain by it.

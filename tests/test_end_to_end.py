@@ -50,7 +50,7 @@ def test_a_run_from_the_command_line_and_again(my_sweep: str, capsys: pytest.Cap
     assert main([my_sweep]) == 0
     shown = capsys.readouterr().out
     assert "8/8 trials" in shown
-    assert "Linear baseline (logistic regression on the pixels): 0.9" in shown
+    assert "Linear baseline (logistic regression on the pixels, │ in the bars): 0.9" in shown
     assert 'pd.read_parquet("' in shown
     assert Path("results/my_sweep-quick/depth_curve.png").stat().st_size > 10_000
     assert Path("results/my_sweep-quick/report.html").stat().st_size > 1_000_000

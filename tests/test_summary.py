@@ -1,17 +1,19 @@
 """What a run says when it is over."""
 
+import math
 from io import StringIO
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from study.config import TrialConfig
 from study.records import TableWriter, read_json, write_json
-from study.report.summary import print_summary
+from study.report.summary import limit_words, print_summary
 from study.storage import Storage
 
 
-def finished_run(storage: Storage, datasets: list[str], seeds: int = 3) -> None:
+def finished_run(storage: Storage, datasets: list[str], seeds: int = 3, phase: str = "confirm") -> None:
     """A run of two depths and two recipes, confirmed."""
     writer = TableWriter(storage, "trials", {})
     compared = {}
@@ -22,7 +24,7 @@ def finished_run(storage: Storage, datasets: list[str], seeds: int = 3) -> None:
                 point = {"dataset": dataset, "depth": depth, "recipe": recipe}
                 compared[cell] = point if len(datasets) > 1 else {"depth": depth, "recipe": recipe}
                 for seed in range(seeds):
-                    writer.append([row(cell, seed, accuracy + 0.001 * seed, **point)])
+                    writer.append([row(cell, seed, accuracy + 0.001 * seed, **point) | {"phase": phase}])
     baselines = {name: {"validation_accuracy": 0.8, "test_accuracy": 0.79} for name in datasets}
     write_json(storage, "run.json", {"run": "r", "compared": compared, "linear_baseline": baselines})
 
@@ -45,7 +47,8 @@ def test_a_run_ends_with_table_answer_baseline_figure_and_pandas(tmp_path) -> No
     said = summary(storage)
     assert "0.951" in said
     assert "[0.949, 0.953]" in said
-    assert "Linear baseline (logistic regression on the pixels): 0.800" in said
+    assert "Linear baseline (logistic regression on the pixels, │ in the bars): 0.800" in said
+    assert f"Figure: {tmp_path}/depth_curve.png\n" in said
     assert "at depth 20, isometric has the highest mean" in said
     assert storage.names("") == ["depth_curve.png", "run.json"]
     code = said[said.index("import pandas") :]
@@ -77,3 +80,26 @@ def test_it_fits_narrow_terminals(tmp_path, width: int) -> None:
     table = summary(storage, width).partition("import pandas")[0]
     lines = [line for line in table.splitlines() if not line.startswith("Figure:")]
     assert max(map(len, lines)) <= width
+
+
+def limits(method: str, low: float, high: float) -> str:
+    return limit_words(pd.Series({"method": method, "limit": 60.0, "low": low, "high": high}))
+
+
+def test_limits_in_words_leave_open_what_the_data_do() -> None:
+    assert limits("bracket", 44, 110) == "stops training between depths 44 and 110"
+    assert limits("bracket", 44, math.nan) == "trains in every seed up to depth 44, deeper in some"
+    assert limits("bracket", math.nan, 110) == "trains in some seeds, and from depth 110 on in none"
+    assert limits("bracket", math.nan, math.nan) == "trains in some seeds at every depth"
+    assert limits("logistic", math.nan, 110) == "half of the seeds train at depth 60 […, 110]"
+    assert limits("beyond", 110, math.nan) == "trains at every depth, up to 110"
+
+
+def test_before_anything_is_confirmed_there_is_no_heading_of_a_table(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits"], phase="search")
+    said = summary(storage)
+    assert "confirmed validation accuracy" not in said
+    assert "r on digits" in said
+    assert "Nothing is confirmed yet" in said
+    assert "in the bars" not in said

@@ -111,7 +111,7 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baseline:
     for position, (label, rows, color, symbol) in enumerate(lines(curve, names)):
         shift = 2 ** (DODGE_OCTAVES * (position - curve[list(names)].drop_duplicates().shape[0] / 2)) if names else 1.0
         traces.append(_curve(label, rows.sort_values("depth"), shift, {"color": color, "symbol": symbol, "size": 8}))
-        failed.append(rows[rows["diverged"] > 0].assign(place=rows["depth"] * shift))
+        failed.append(rows.assign(place=rows["depth"] * shift)[rows["diverged"] > 0])
     traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
     ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
     traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baseline)]

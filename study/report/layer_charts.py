@@ -18,21 +18,8 @@ LAYER_AXIS = titled("layer (0: stem; loss at the right)")
 
 def profile_chart(profiles: pd.DataFrame, names: Sequence[str], column: str, y: Layout) -> Chart:
     """A column against layer, a line for each combination of `names`."""
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": escape(label),
-            "x": rows["layer"].tolist(),
-            "y": _numbers(rows[column]),
-            "connectgaps": True,  # residual nets have an error at block outputs only
-            "line": {"color": color, "width": 2},
-            "hovertemplate": "layer %{x}: %{y:.3g}",
-        }
-        for label, rows, color, _ in lines(profiles.sort_values("layer"), names)
-        if rows[column].notna().any()
-    ]
-    return {"data": traces, "layout": layout(LAYER_AXIS, y)}
+    looks = {"mode": "lines", "connectgaps": True}  # residual nets have an error at block outputs only
+    return {"data": _line_traces(profiles, names, "layer", column, looks), "layout": layout(LAYER_AXIS, y)}
 
 
 def singular_value_chart(profiles: pd.DataFrame, names: Sequence[str]) -> Chart:
@@ -53,20 +40,26 @@ def singular_value_chart(profiles: pd.DataFrame, names: Sequence[str]) -> Chart:
 
 def epoch_chart(growth: pd.DataFrame, names: Sequence[str], column: str, y: Layout) -> Chart:
     """A column against epoch, a line for each combination of `names`."""
-    traces = [
+    looks = {"mode": "lines+markers"}
+    return {"data": _line_traces(growth, names, "epoch", column, looks), "layout": layout(titled("epoch"), y)}
+
+
+def _line_traces(frame: pd.DataFrame, names: Sequence[str], x: str, column: str, looks: Layout) -> list[Layout]:
+    """Lines of `column` against `x`; none where the column is null."""
+    return [
         {
             "type": "scatter",
-            "mode": "lines+markers",
+            **looks,
             "name": escape(label),
-            "x": rows["epoch"].tolist(),
+            "x": rows[x].tolist(),
             "y": _numbers(rows[column]),
-            "line": {"color": color},
+            "line": {"color": color, "width": 2},
             "marker": {"symbol": symbol, "size": 7},
-            "hovertemplate": "epoch %{x}: %{y:.3g}",
+            "hovertemplate": f"{x} %{{x}}: %{{y:.3g}}",
         }
-        for label, rows, color, symbol in lines(growth.sort_values("epoch"), names)
+        for label, rows, color, symbol in lines(frame.sort_values(x), names)
+        if rows[column].notna().any()
     ]
-    return {"data": traces, "layout": layout(titled("epoch"), y)}
 
 
 def heat_maps(profiles: pd.DataFrame, names: Sequence[str], column: str, words: str) -> Chart:

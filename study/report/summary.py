@@ -22,10 +22,8 @@ from study.storage import Storage
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
-NOTE = """
-Linear baseline (logistic regression on the pixels): {validation_accuracy:.3f}.
-Slope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance.
-"""
+NOTE = "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance."
+BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.\n"
 PANDAS = """\
 import pandas as pd
 trials = pd.read_parquet("{root}/trials")
@@ -33,10 +31,13 @@ confirmed = trials[trials.phase == "confirm"]
 print(confirmed.groupby({axes})[["val_accuracy", "test_accuracy"]].agg(["mean", "std", "count"]))"""
 
 BAR_CELLS, MOST_BARS = 30, 40
-FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline
+FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
 LIMITS = {
-    "logistic": "half of the seeds train at depth {limit:.0f}{ends}",
+    "logistic": "half of the seeds train at depth {limit:.0f} [{low}, {high}]",
     "bracket": "stops training between depths {low} and {high}",
+    "bracket from below": "trains in every seed up to depth {low}, deeper in some",
+    "bracket from above": "trains in some seeds, and from depth {high} on in none",
+    "open bracket": "trains in some seeds at every depth",
     "beyond": "trains at every depth, up to {low}",
     "below": "trains at no depth, not even {high}",
     "rising": "trains more often when deeper",
@@ -47,12 +48,12 @@ def print_summary(storage: Storage, console: Console) -> None:
     """Print what `print_text` does, draw the depth curve of each data set beside the tables, and say where it is."""
     run = OpenedRun.at(storage)
     print_text(run, console)
-    parts = list(run.parts)
-    for part in parts:
+    for part in run.parts:
         figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.linear_baseline, _title(run, part))
         name = FIGURE if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}"
         _store_figure(figure, storage, f"{name}.png")
-    console.print(f"Figure: {storage.root}/{FIGURE}*.png. The numbers, in pandas:\n", markup=False)
+        console.print(f"Figure: {storage.root}/{name}.png", markup=False, soft_wrap=True)
+    console.print("The numbers, in pandas:\n")
     axes = run.axes or ["cell"]
     console.print(PANDAS.format(root=storage.root, axes=axes), markup=False, soft_wrap=True)
 
@@ -61,13 +62,19 @@ def print_text(run: OpenedRun, console: Console) -> None:
     """Print a run, finished or still going, one data set after the other."""
     for part in run.parts:
         curve = depth_curve(part.trials, by=part.axes)
-        console.print(HEADING.format(title=_title(run, part)), markup=False)
         if len(curve):
+            console.print(HEADING.format(title=_title(run, part)), markup=False)
             console.print(_table(curve, part.axes))
             console.print()
             console.print(_plot(curve, part))
+            console.print(NOTE, markup=False)
+        else:
+            console.print(f"\n{_title(run, part)}\n", markup=False)
         if part.linear_baseline is not None:
-            console.print(NOTE.format(**part.linear_baseline), markup=False)
+            console.print(
+                BASELINE.format(mark=f", {MARK} in the bars" if len(curve) else "", **part.linear_baseline),
+                markup=False,
+            )
         console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
         sections = (_limits(part), _verdicts(part), _published(run, part), _front(run, part), _distrust(run, part))
         for line in chain.from_iterable(sections):
@@ -129,9 +136,16 @@ def _limits(part: Part) -> Iterator[str]:
         return
     limits = trainability_limits(part.trials, by=part.lines)
     for _, limit in limits.iterrows():
-        low, high = ("an unknown depth" if pd.isna(limit[name]) else f"{limit[name]:.0f}" for name in ("low", "high"))
-        words = LIMITS[limit["method"]].format(limit=limit["limit"], low=low, high=high, ends=f" [{low}, {high}]")
-        yield f"{cell_name(limit, part.lines) or 'The net'} {words}."
+        yield f"{cell_name(limit, part.lines) or 'The net'} {limit_words(limit)}."
+
+
+def limit_words(limit: "pd.Series[Any]") -> str:
+    """A row of `trainability_limits` as a predicate; an end that the data leave open is an ellipsis, or goes unsaid."""
+    low, high = ("…" if pd.isna(limit[name]) else f"{limit[name]:.0f}" for name in ("low", "high"))
+    method = limit["method"]
+    if method == "bracket" and "…" in (low, high):
+        method = "open bracket" if low == high else "bracket from above" if low == "…" else "bracket from below"
+    return LIMITS[method].format(limit=limit["limit"], low=low, high=high)
 
 
 def _verdicts(part: Part) -> Iterator[str]:
