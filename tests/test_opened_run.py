@@ -73,6 +73,17 @@ def test_what_to_distrust_is_said(run: OpenedRun) -> None:
     assert "The run is not finished: 9 of 40 trials" in warnings(part)
 
 
+def test_a_cell_whose_longer_search_found_a_better_point_is_said(run: OpenedRun) -> None:
+    searched = run.trials.index[run.trials["phase"] == "search"]
+    point = {"learning_rate": 0.01, "regularizer_strength": 0.01}
+    trials = run.trials.assign(**point, val_accuracy=0.9, status="ok")
+    assert "found a better point" not in warnings(dataclasses.replace(run, trials=trials))
+    trials.loc[searched[0], "learning_rate"] = 0.02  # as good as the confirmed one
+    assert "found a better point" not in warnings(dataclasses.replace(run, trials=trials))
+    trials.loc[searched[0], "val_accuracy"] = 0.95
+    assert "In 1 cell the search, extended later" in warnings(dataclasses.replace(run, trials=trials))
+
+
 def test_runs_are_listed_with_state_progress_and_best(run: OpenedRun) -> None:
     results = Path(run.storage.root).parent
     (results / "broken").mkdir(exist_ok=True)

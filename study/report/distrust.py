@@ -8,6 +8,7 @@ import pandas as pd
 from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, VERDICT_FROM
 from study.analysis.tuning import box_edges
+from study.config import CONFIRM, SEARCH
 from study.report.opened_run import OpenedRun, Part
 from study.terminal import plural
 
@@ -18,7 +19,14 @@ NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly
 def warnings_of(run: OpenedRun, part: Part) -> list[str]:
     """One sentence each, the gravest first; empty when there is nothing to say."""
     curve = depth_curve(part.trials, by=part.axes)
-    finders = (_missing(run), _seeds(curve), _failures(part.trials), _search(run, part), _baseline(part, curve))
+    finders = (
+        _missing(run),
+        _seeds(curve),
+        _failures(part.trials),
+        _search(run, part),
+        _outdone(run, part),
+        _baseline(part, curve),
+    )
     return [*(sentence for finder in finders for sentence in finder), *_provenance(part.trials)]
 
 
@@ -59,6 +67,26 @@ def _search(run: OpenedRun, part: Part) -> Iterator[str]:
         fields = ", ".join(f"{field} ({count})" for field, count in edges["field"].value_counts().items())
         cells = plural(edges["cell"].nunique(), "cell")
         yield f"The best point lies on the edge of its box in {cells}: {fields}. See below."
+
+
+def _outdone(run: OpenedRun, part: Part) -> Iterator[str]:
+    """A confirmed cell stays at the point of then, also when its search is extended and finds a better one."""
+    outdone = sum(_is_outdone(rows, list(run.spaces.get(str(cell), {}))) for cell, rows in part.trials.groupby("cell"))
+    if outdone:
+        yield (
+            f"In {plural(outdone, 'cell')} the search, extended later, has found a better point than the confirmed "
+            "one, which stays the cell's. A run of another name (--run) would confirm the new one."
+        )
+
+
+def _is_outdone(rows: pd.DataFrame, searched: list[str]) -> bool:
+    """Whether a search trial of the cell beats all those at the confirmed point."""
+    confirmed = rows[rows["phase"] == CONFIRM]
+    trials = rows[(rows["phase"] == SEARCH) & (rows["status"] == "ok")]
+    if not searched or confirmed.empty or trials.empty:
+        return False
+    there = trials[(trials[searched] == confirmed[searched].iloc[0]).all(axis=1)]
+    return bool(there.empty or there["val_accuracy"].max() < trials["val_accuracy"].max())
 
 
 def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:
