@@ -13,7 +13,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,23 @@ class ImageSplit:
     def take(self, rows: NDArray[np.int64]) -> "ImageSplit":
         """The images and labels at `rows`, copied."""
         return ImageSplit(np.ascontiguousarray(self.images[rows]), self.labels[rows])
+
+
+Split = TypeVar("Split")
+
+
+@dataclass(frozen=True)
+class SplitData(Generic[Split]):
+    """One set, split, whatever a split holds of it. `mean` and `std` are per channel, of pixels in [0, 1]."""
+
+    name: str
+    num_classes: int
+    train: Split
+    validation: Split
+    test: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror_keeps_class: bool
 
 
 class Archive(NamedTuple):

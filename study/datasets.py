@@ -21,6 +21,7 @@ from study.dataset_readers import (
     FashionMnist,
     ImageSplit,
     Source,
+    SplitData,
     Svhn,
     all_here,
     stratified_split,
@@ -51,17 +52,8 @@ class MissingDataset(ValueError):  # noqa: N818  (a state that callers ask about
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """One set, split. `mean` and `std` are per channel, of pixels in [0, 1], from `train` alone."""
-
-    name: str
-    num_classes: int
-    train: ImageSplit
-    validation: ImageSplit
-    test: ImageSplit
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    mirror_keeps_class: bool
+class ImageData(SplitData[ImageSplit]):
+    """One set, held whole; its mean and standard deviation are those of `train` alone."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from study.dataset_readers import stratified_split
+from study.dataset_readers import SplitData, stratified_split
 
 FOLDER = "imagefolder"  # below data_dir
 LAYOUT = "put images there as train/CLASS/*.jpg and val/CLASS/*.jpg (val becomes the test set)"
@@ -41,20 +41,9 @@ class PathSplit:
 
 
 @dataclass(frozen=True)
-class StreamedData:
-    """One set, split, of which names and labels are held and images are read when they are wanted.
+class StreamedData(SplitData[PathSplit]):
+    """One set of which names and labels are held; images are read when they are wanted, and cut to `image_size`."""
 
-    `mean` and `std` are per channel, of pixels in [0, 1]. Images are cut to `image_size` when they are read.
-    """
-
-    name: str
-    num_classes: int
-    train: PathSplit
-    validation: PathSplit
-    test: PathSplit
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    mirror_keeps_class: bool
     image_size: int
 
     @property
