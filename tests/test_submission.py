@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from study.cluster.__main__ import main
-from study.cluster.jobs import server_url
+from study.cluster.jobs import ATTEMPTS, NOT_READY, _patiently, _plain_errors, server_url
 from study.cluster.submission import JOB_STORAGE, PACKAGES, STOP, environment, run_job, staged
 from study.provenance import COMMIT_VARIABLE, commit
 
@@ -152,6 +152,31 @@ def test_a_head_may_be_given_in_short(head: str, url: str) -> None:
 def test_what_is_no_address_is_refused(head: str) -> None:
     with pytest.raises(ValueError, match="HEAD"):
         server_url(head)
+
+
+def test_a_head_that_has_just_started_is_given_time() -> None:
+    answers = iter([RuntimeError(f"status code 500: {NOT_READY} to submit job"), "job_1"])
+
+    def send() -> str:
+        answer = next(answers)
+        if isinstance(answer, RuntimeError):
+            raise answer
+        return answer
+
+    assert _patiently(send) == "job_1"
+
+
+@pytest.mark.parametrize(("text", "times"), [(f"500: {NOT_READY}", ATTEMPTS), ("something else", 1)])
+def test_a_head_that_takes_no_jobs_says_what_to_do(text: str, times: int) -> None:
+    asked = []
+
+    def send() -> str:
+        asked.append(text)
+        raise RuntimeError(text)
+
+    with pytest.raises(ValueError, match=r"takes no jobs|says: something else"), _plain_errors("http://head:8265"):
+        _patiently(send)
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["submit", "--help"], ["doctor", "--help"]], ids=str)

@@ -37,6 +37,7 @@ class Machine:
         object_store_bytes: of Ray; None without Ray.
         shm_bytes: size of /dev/shm; None where there is none.
         devices: NVIDIA GPUs that the kernel knows.
+        rays: Ray clusters that are led from there.
         torch_gpus: those that torch can use; torch_error: why not.
         storage_seen: the driver's mark is there and another can be put beside it; storage_error: why not.
         dataset_problem: how the data set would come there; None where it is there or none is asked for.
@@ -53,6 +54,7 @@ class Machine:
     object_store_bytes: int | None = None
     shm_bytes: int | None = None
     devices: int = 0
+    rays: int = 0
     torch_gpus: int = 0
     torch_error: str | None = None
     auth_mode: str = "disabled"
@@ -106,6 +108,11 @@ def check_nodes(facts: Facts) -> Iterator[Finding]:
         yield Finding(ERROR, "nodes", f"{where}, no CPU: a trial asks for one, start a node with --num-cpus")
     else:
         yield Finding(OK, "nodes", f"{where}: {cpus:g} CPUs, {gpus:g} GPUs")
+    for machine in facts.nodes:
+        if machine.rays > 1:
+            way = "end the others, or start each with a --temp-dir of its own"
+            text = f"{machine.name} leads {machine.rays} Ray clusters: `auto`, and so a job, may join another: {way}"
+            yield Finding(NOTE, "nodes", text)
 
 
 def check_versions(facts: Facts) -> Iterator[Finding]:
@@ -184,7 +191,7 @@ def check_shared_memory(facts: Facts) -> Iterator[Finding]:
 
 
 def check_storage(facts: Facts) -> Iterator[Finding]:
-    """The driver must be able to write; nodes where they share the place with it."""
+    """The driver must be able to write. Nodes need not: what they leave travels through Ray to the driver's machine."""
     if facts.storage is None:
         yield Finding(NOTE, "storage", "not looked at: name the place with --storage")
         return
@@ -192,13 +199,9 @@ def check_storage(facts: Facts) -> Iterator[Finding]:
         yield Finding(ERROR, "storage", f"{facts.storage_error}: choose another --storage, or mend rights and keys")
         return
     for machine in facts.nodes:
-        if machine.storage_error is not None or (is_uri(facts.storage) and not machine.storage_seen):
-            why = machine.storage_error or "it does not see what the driver wrote"
-            yield Finding(
-                ERROR, "storage", f"{machine.name} cannot use {facts.storage}: {why}; give it rights and keys"
-            )
-        elif not machine.storage_seen:
-            text = f"{machine.name} does not share {facts.storage} with the driver, which alone writes results"
+        if not machine.storage_seen:
+            why = f" ({machine.storage_error})" if machine.storage_error else ""
+            text = f"{machine.name} does not share {facts.storage}{why}: no matter, the driver's machine writes for all"
             yield Finding(NOTE, "storage", text)
     sharing = sum(machine.storage_seen for machine in facts.nodes)
     nodes = f", and {sharing} of {len(facts.nodes)} nodes" if facts.nodes else ""

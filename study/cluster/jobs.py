@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -22,6 +23,12 @@ CONNECT_SECONDS = 5.0
 TALKATIVE = (  # Ray's loggers of packages and sockets
     *("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"),
     *("ray._private.runtime_env.packaging", "ray._private.runtime_env.working_dir"),
+)
+ATTEMPTS = 4
+NOT_READY = "No available agent"  # Ray's words for a head whose agent, which starts jobs, is not up
+HOW_TO_BE_READY = (
+    "wait a minute if it has just started; else its agent's port is taken, perhaps by another Ray on that machine: "
+    "start it with `ray start --head --dashboard-agent-listen-port=PORT`"
 )
 HOW_TO_ENTER = (
     "the cluster wants a token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=... (or RAY_AUTH_TOKEN_PATH, "
@@ -57,13 +64,9 @@ class JobServer:
     def submit(self, job: Job) -> str:
         """Send the job with our code and its files; returns its id."""
         with staged(job.files) as folder, self._errors():
-            return str(
-                self._client.submit_job(
-                    entrypoint=job.entrypoint,
-                    runtime_env={"working_dir": str(folder), "env_vars": environment()},
-                    metadata=job.metadata,
-                )
-            )
+            runtime_env = {"working_dir": str(folder), "env_vars": environment()}
+            send = partial(self._client.submit_job, entrypoint=job.entrypoint, runtime_env=runtime_env)
+            return _patiently(lambda: str(send(metadata=job.metadata)))
 
     def follow(self, job_id: str, say: Say, shown: int = 0) -> JobDetails:
         """Say the job's log from character `shown` on, as it grows, until the job ends."""
@@ -150,7 +153,20 @@ def _plain_errors(address: str, job_id: str | None = None) -> Iterator[None]:
     except RuntimeError as error:
         if job_id is not None and "404" in str(error):
             raise ValueError(f"no job {job_id} at {address}: `python -m study.cluster status` lists them") from error
+        if NOT_READY in str(error):
+            raise ValueError(f"the head at {address} takes no jobs: {HOW_TO_BE_READY}") from error
         raise ValueError(f"the job server at {address} says: {_first_line(error)}") from error
+
+
+def _patiently(send: Callable[[], str]) -> str:
+    """What `send` answers; sent again while a head that has just started is not ready. It takes 10 s to say so."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return send()
+        except RuntimeError as error:
+            if NOT_READY not in str(error):
+                raise
+    return send()
 
 
 def _first_line(error: Any) -> str:

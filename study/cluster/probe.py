@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def facts(storage: str | None, mark: str | None, dataset: str | None, data_dir: 
         "memory_bytes": _memory_bytes(),
         "shm_bytes": shutil.disk_usage(SHM).total if SHM.exists() else None,
         "devices": _devices(),
+        "rays": _rays(),
         "auth_mode": os.environ.get("RAY_AUTH_MODE", "unset"),
         **_torch_gpus(),
         **_storage(storage, mark),
@@ -94,6 +96,15 @@ def _memory_bytes() -> int:
 def _devices() -> int:
     """NVIDIA GPUs that the kernel knows."""
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _rays() -> int:
+    """Ray clusters that are led from this machine: each has one process of that name."""
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # processes come and go
+            count += path.read_bytes().split(b"\0")[0].endswith(b"/gcs_server")
+    return count
 
 
 def _torch_gpus() -> dict[str, Any]:
