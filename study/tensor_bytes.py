@@ -22,5 +22,7 @@ def from_bytes(content: bytes) -> dict[str, Any]:
     """
     try:
         return dict(torch.load(BytesIO(content), map_location="cpu", weights_only=True))
+    except MemoryError:  # which says nothing of the content
+        raise
     except Exception as error:  # torch has no error of its own for this: a damaged file raises one of a dozen kinds
         raise ValueError(f"cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error

@@ -140,8 +140,10 @@ class Training:
             self.batches.restore(content["batches"])
             self._steps, self._images = content["counts"]
             self.records = [EpochRecord(**record) for record in content["records"]]
+        except torch.OutOfMemoryError:  # which says nothing of the checkpoint
+            raise
         except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"does not fit ({type(error).__name__}: {error})") from error
+            raise ValueError(f"does not fit: {repr(error).splitlines()[0]}") from error
 
     def weights(self, trial_id: str) -> bytes:
         """The net as it is now, for `load_network`."""
