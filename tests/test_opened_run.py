@@ -44,6 +44,8 @@ def test_facts_of_a_run(run: OpenedRun) -> None:
 def test_a_run_is_finished_when_nothing_is_missing_but_the_hopeless(run: OpenedRun) -> None:
     assert not dataclasses.replace(run, trials=run.trials.head(39)).finished
     assert not dataclasses.replace(run, trials=run.trials.head(0)).finished
+    extended = dataclasses.replace(run, facts={**run.facts, "trials_per_cell": run.facts["trials_per_cell"] + 1})
+    assert not extended.finished
     lost = run.trials["cell"] == "depth=44,recipe=orthonormal"
     trials = run.trials[~lost | (run.trials["phase"] == "search")].copy()
     trials["status"] = trials["status"].mask(lost, "failed")

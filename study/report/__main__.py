@@ -24,7 +24,7 @@ from study.report.summary import print_text
 from study.storage import RESULTS
 from study.terminal import Parser, exit_code, listing_console
 
-NARROW = 100  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut
+NARROW = 110  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut
 
 DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one file that needs no network."
 EPILOG = """\

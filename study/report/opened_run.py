@@ -124,7 +124,9 @@ class OpenedRun:
         phases = phases.reindex(list(self.facts["compared"]), columns=[SEARCH, CONFIRM], fill_value=0)
         failed = self.trials["status"].isin(["failed", "out_of_memory"]).groupby(self.trials["cell"]).all()
         hopeless = (phases[SEARCH] >= max(searches, 1)) & failed.reindex(phases.index, fill_value=False)
-        return bool(((phases[CONFIRM] >= confirms) | hopeless).all())
+        wanted = [searches if self.spaces.get(cell) else 0 for cell in phases.index]
+        whole = (phases[SEARCH] >= wanted) & (phases[CONFIRM] >= confirms)
+        return bool((whole | hopeless).all())
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         """Of these trials: trial_id and those of the named columns that the table `epochs` has."""
