@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_spaces.sweep import Fields
-from study.forecast import GPU_BYTES, PROCESS_BYTES, Forecast
+from study.forecast import GPU_BYTES, Forecast
+from study.memory import PROCESS_BYTES, gpu_share
 from study.plan import Plan, PlannedCell, no_further_cells
 from study.terminal import listing_console, plural
 
@@ -48,7 +49,7 @@ def print_forecast(plan: Plan, taken: Forecast, *, elsewhere: bool, console: Con
     memory = _by_depth(plan, taken.trial_bytes)
     for depth, seconds in _by_depth(plan, taken.epoch_seconds).items():
         row = [str(depth), f"{seconds:.2f}", f"{memory[depth] / 1e6:.0f}"]
-        fitting = int(GPU_BYTES // (memory[depth] + PROCESS_BYTES))
+        fitting = round(1 / gpu_share(memory[depth], GPU_BYTES))
         table.add_row(*row, *([str(fitting)] if elsewhere else []))
     console.print(table)
     told = (

@@ -40,7 +40,6 @@ BYTES = {"fp32": 4, "bf16": 2}
 KEPT_ACTIVATIONS = 2  # a triple keeps the convolution's output and the activation's for its backward pass
 WEIGHT_COPIES = 3  # weight, gradient, momentum
 GPU_BYTES = 80e9  # of the card that the count of trials is given for
-PROCESS_BYTES = 600e6  # of a worker beside its tensors: libraries on a CPU, the CUDA context on a GPU
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Memory of a trial: its peak, on the GPU where it ran on one, else of the process; and what freed memory is kept."""
+"""Memory of a trial: its peak, its share of a GPU, and what freed memory is kept."""
 
 import ctypes
 import resource
@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PROCESS_BYTES = 600e6  # of a worker beside its tensors: libraries on a CPU, the CUDA context on a GPU
+HEADROOM = 1.25  # of a share over a trial's tensors: gaps between the allocator's blocks, cuDNN's workspaces
+SMALLEST_SHARE = 1 / 16  # the last halving that Ray's four decimals hold exactly; so many processes fill a GPU's time
 RESET_PEAK = "5"  # written to clear_refs, it sets the peak of this process back to its present size (man 5 proc)
 
 KEPT_BYTES = {-3: 32 * 2**20, -1: 2**31 - 1}  # mallopt's M_MMAP_THRESHOLD, at its largest, and M_TRIM_THRESHOLD
@@ -49,3 +52,28 @@ def peak_memory_bytes(device: str) -> int:
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     return kilobytes[0] * 1024 if kilobytes else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def gpu_share(tensor_bytes: float, card_bytes: float) -> float:
+    """The share of a GPU that a trial needs: 1, 1/2, 1/4, 1/8 or 1/16.
+
+    Halvings, so that different shares fill a card without gaps, and a worker of one share serves many trials.
+
+    Args:
+        tensor_bytes: the forecast's peak of the trial's tensors.
+        card_bytes: memory of the GPU. A trial that needs more than all of it gets all of it.
+    """
+    share, needed = 1.0, tensor_bytes * HEADROOM + PROCESS_BYTES
+    while share > SMALLEST_SHARE and share / 2 * card_bytes >= needed:
+        share /= 2
+    return share
+
+
+def cap_memory(share: float) -> None:
+    """Hold this process to its share of its GPU, CUDA's context included, so that no trial starves another.
+
+    What goes beyond it is torch.OutOfMemoryError of this trial. Of a share too small for a context, half is left.
+    """
+    if share < 1:
+        context = PROCESS_BYTES / torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(max(share - context, share / 2))

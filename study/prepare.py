@@ -29,7 +29,8 @@ class Options:
         storage: folder or URI that holds runs.
         fresh: delete what the run has and start anew.
         workers: most trials at a time; None: as many as the cluster has room for.
-        cpus_per_trial, gpus_per_trial: what a trial asks of Ray; None: one GPU where a node has any, else none.
+        cpus_per_trial, gpus_per_trial: what a trial asks of Ray; None: where a node has any GPU,
+            the share of one that the trial's memory needs, else none.
         address: a running Ray cluster; None: start one here.
         data_dir: where data sets lie.
         method: sampler and early stopping of the cells' searches.

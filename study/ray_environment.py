@@ -8,8 +8,11 @@ SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     # The behaviour that Ray announces: a trial without GPUs does not have CUDA_VISIBLE_DEVICES emptied.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # How long to wait to hear why a worker is silent: Ray's health checks take a while to find that its node died.
+    "RAY_timeout_ms_task_wait_for_death_info": "60000",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even with verbose=0; see study.launch.Silence
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # study.stopping's hears SIGINT
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # errors are in the table, and the display says their last line
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The tables are the only state: Ray's own snapshots are never read, so they need not be frequent.

@@ -84,7 +84,7 @@ def _add_execution_options(group: Any) -> None:
     group.add_argument("--data-dir", type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)")
     group.add_argument("--workers", type=_positive_int, metavar="N", help="most trials at a time (all that fit)")
     group.add_argument("--cpus-per-trial", type=_positive_float, default=1.0, metavar="X", help="CPUs of a trial (1)")
-    group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (1 where there are any)")
+    group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (the share that it needs)")
     group.add_argument("--sampler", default="tpe", choices=SAMPLERS, help=f"{', '.join(SAMPLERS)} (tpe)")
     group.add_argument("--scheduler", default="none", choices=PRUNERS, help="stop hopeless search trials early (none)")
     group.add_argument("--confirm-only", action="store_true", help="search no further; confirm what was found")

@@ -1,14 +1,30 @@
 """Ray's searcher and scheduler, both in front of the cells' Optuna studies: what to start next, what to stop early."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from study.ray_environment import DriverOnly
 
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from study.cells import CellStudies
+from study.cells import CellStudies, Job
+from study.config import TrialConfig
+from study.slots import Ask
+
+
+class Room(Protocol):
+    """What study.slots.Slots tells of the cluster."""
+
+    @property
+    def smallest(self) -> Ask:
+        """The least that any trial asks."""
+
+    def ask(self, config: TrialConfig) -> Ask:
+        """What this trial asks."""
+
+    def have_room(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of them can run at once."""
 
 
 class JobSearcher(DriverOnly, Searcher):
@@ -16,24 +32,41 @@ class JobSearcher(DriverOnly, Searcher):
 
     Args:
         studies: the cells; results reach them through the Recorder, which sees them first.
-        slots: how many trials the cluster has room for now.
+        slots: what a trial asks of Ray, and whether the cluster has room for it now.
         ends: whether no further trial may begin.
     """
 
-    def __init__(
-        self, studies: CellStudies, slots: Callable[[], int], ends: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, studies: CellStudies, slots: Room, ends: Callable[[], bool] = lambda: False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
         self._studies, self._slots, self._ends = studies, slots, ends
+        self._asks: dict[str, Ask] = {}  # of the jobs that Tune has
+        self._waiting: tuple[Job, Ask] | None = None  # drawn, and larger than the room that is left
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None to wait; FINISHED when every cell is, or nothing may begin any more."""
         if self._studies.finished or self._ends():
             return Searcher.FINISHED
-        if self._studies.running >= self._slots():
+        held = self._held()
+        if self._waiting is None and self._slots.have_room([*held, self._slots.smallest]):
+            self._draw()
+        if self._waiting is None:
             return None
+        job, ask = self._waiting
+        if not self._slots.have_room([*held, ask]):
+            return None
+        self._waiting, self._asks[job.trial_id] = None, ask
+        return job.ray_config() | ask.ray_config()
+
+    def _held(self) -> list[Ask]:
+        """What the running trials hold."""
+        running = {job.trial_id for job in self._studies.running_jobs}
+        self._asks = {trial_id: ask for trial_id, ask in self._asks.items() if trial_id in running}
+        return list(self._asks.values())
+
+    def _draw(self) -> None:
+        """Take the next job. How much it asks shows only then; too much, and it waits, before all later ones."""
         job = self._studies.next_job()
-        return None if job is None else job.ray_config()
+        self._waiting = None if job is None else (job, self._slots.ask(job.config))
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing to do: the Recorder tells the studies, once the trial's rows are on disk."""

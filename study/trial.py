@@ -19,7 +19,7 @@ from study.checkpoint_service import CheckpointService
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
 from study.epoch_record import EpochRecord
-from study.memory import keep_freed_memory, peak_memory_bytes, release_freed_memory, reset_peak_memory
+from study.memory import cap_memory, keep_freed_memory, peak_memory_bytes, release_freed_memory, reset_peak_memory
 from study.records import SCHEMAS
 from study.trainer import Training
 
@@ -35,13 +35,15 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: C
         checkpoints: where the trial's are; None: it neither writes one nor goes on from one.
     """
     resources = tune.get_context().get_trial_resources().required_resources
-    device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
+    device, share = device_of(resources)
     fields = TrialConfig.model_validate({name: config[name] for name in TrialConfig.model_fields})
     images = ray.get(data[fields.dataset])
     cpus = max(1, math.floor(resources.get("CPU", 1)))
     loaders = loader_workers(images, cpus, device)
     torch.set_num_threads(cpus - loaders)
     keep_freed_memory()
+    if device == "cuda":
+        cap_memory(share)
     reset_peak_memory(device)
     outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
     try:
@@ -59,6 +61,12 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: C
     gc.collect()  # the process is used again for the next trial
     release_freed_memory()
     tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
+
+
+def device_of(resources: Mapping[str, float]) -> tuple[str, float]:
+    """Where to train and with which share of a GPU, by what Ray gave: a trial without GPUs may still see one."""
+    share = resources.get("GPU", 0.0)
+    return ("cuda" if share > 0 else "cpu"), share
 
 
 def loader_workers(data: AnyData, cpus: int, device: str) -> int:

@@ -48,7 +48,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local Ray cluster for all tests that need one."""
-    from study.launch import ray_session
+    from study.ray_session import ray_session
 
     with ray_session(address=None):
         yield

@@ -12,7 +12,7 @@ import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study import launch, trial
+from study import datasets, launch, trial
 from study.cells import CellStudies
 from study.epoch_record import EpochRecord
 from study.launch import run_sweep
@@ -138,6 +138,23 @@ def test_a_run_whose_first_trials_all_fail_alike_stops_and_shows_the_error_once(
 def broken_trial(config: dict, *, data: dict) -> None:
     """A trial that cannot work."""
     raise ZeroDivisionError("always")
+
+
+def test_data_travels_once_and_is_mapped_without_a_copy(my_sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "run_trial", looking_trial)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    assert main([my_sweep]) == 0
+    assert set(read_table("my_sweep-quick", "trials").status) == {"ok"}
+
+
+def looking_trial(config: dict, *, data: dict) -> None:
+    """run_trial, in a worker that may not read data by itself and looks at what it is given."""
+    for split in vars(ray.get(data["digits"])).values():
+        if hasattr(split, "images"):
+            assert not split.images.flags.writeable  # Ray's own memory, shared by all workers of a node
+            assert not split.images.flags.owndata
+    datasets.load_dataset = None  # whoever reads or fetches a set here fails
+    trial.run_trial(config, data=data)
 
 
 def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from study.records import read_table
@@ -19,6 +20,7 @@ COMMAND = [
 ]
 TRIALS = 4 * (2 + 3)
 PATIENCE_SECONDS = 180.0
+END_SECONDS = 60.0  # until the last of Ray's processes has noticed that the driver is gone
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +29,18 @@ pytestmark = pytest.mark.slow
 def test_a_stopped_run_keeps_what_had_finished_and_goes_on(elsewhere: Path, stop: signal.Signals) -> None:
     run = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
     wait_for_rows(run, 3)
+    of_ray = psutil.Process(run.pid).children(recursive=True)
     stopped_at = time.monotonic()
-    run.send_signal(stop)
+    os.killpg(run.pid, stop)  # as a terminal, `timeout` and most schedulers do
     said, _ = run.communicate(timeout=PATIENCE_SECONDS)
     if stop != signal.SIGKILL:
         assert time.monotonic() - stopped_at < 10
         assert run.returncode == INTERRUPTED
         assert "the same command goes on" in said
         assert "Traceback" not in said
+        assert sorted(os.listdir("results")) == [".stopped.lock", "stopped"]
+        assert not Path("results/stopped/ray").exists()
+    assert not psutil.wait_procs(of_ray, timeout=END_SECONDS)[1]
     before = read_table("stopped", "trials")
     assert 3 <= len(before) < TRIALS
     again = subprocess.run(COMMAND, capture_output=True, text=True, check=True)

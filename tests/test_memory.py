@@ -1,10 +1,17 @@
-"""Freed memory is kept for the next step, and given back after a trial. In its own process: it cannot be undone."""
+"""Shares of a GPU, for which none is needed; and freed memory, in a process of its own: keeping it cannot be undone."""
 
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
+
+from study.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share
+from study.trial import device_of
+
+CARD = 80e9
 
 SCRIPT = """
 import psutil, torch
@@ -29,3 +36,35 @@ def test_freed_memory_is_kept_until_it_is_released() -> None:
     kept, left = map(float, printed.split())
     assert kept > 300
     assert left < 50
+
+
+def test_a_share_holds_what_the_trial_needs_and_half_of_it_would_not() -> None:
+    for tensor_bytes in (0.0, 1e9, 3e9, 5e9, 20e9, 40e9, 70e9):
+        share = gpu_share(tensor_bytes, CARD)
+        needed = tensor_bytes * HEADROOM + PROCESS_BYTES
+        assert share == 1.0 or share * CARD >= needed
+        assert share == SMALLEST_SHARE or share / 2 * CARD < needed
+
+
+def test_shares_are_halvings_that_ray_holds_exactly() -> None:
+    shares = {gpu_share(tensor_bytes * 1e9, CARD) for tensor_bytes in range(90)}
+    assert shares == {1.0, 0.5, 0.25, 0.125, 0.0625}
+    assert all(round(share, 4) == share for share in shares)
+
+
+@pytest.mark.parametrize(("share", "fraction"), [(0.5, 0.5 - PROCESS_BYTES / CARD), (0.001, 0.0005)])
+def test_a_process_is_held_to_its_share(share: float, fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    capped = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(total_memory=CARD))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", capped.append)
+    cap_memory(share)
+    assert capped == [pytest.approx(fraction)]
+    cap_memory(1.0)
+    assert len(capped) == 1
+
+
+def test_the_device_is_what_ray_gave_and_not_what_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of({"CPU": 1.0}) == ("cpu", 0.0)
+    assert device_of({"CPU": 1.0, "GPU": 0.0}) == ("cpu", 0.0)
+    assert device_of({"CPU": 1.0, "GPU": 0.25}) == ("cuda", 0.25)

@@ -4,7 +4,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +21,7 @@ from study.display import Display
 from study.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
 from study.provenance import ROOT
+from study.ray_session import ray_session
 from study.records import SCHEMAS, read_table
 from study.storage import RESULTS
 from study.sweeps import load_sweep
@@ -53,7 +54,7 @@ class Watch(Display):
 
 def measure(setting: Setting) -> Iterator[Row]:
     """The study's own machine, its rivals, and how busy the workers of the committed run were."""
-    with tempfile.TemporaryDirectory() as folder, launch.ray_session(address=None):
+    with tempfile.TemporaryDirectory() as folder, ray_session(address=None):
         plan = trivial_plan(setting.rounds(*TRIALS_PER_CELL))
         setting.say(f"{plan.trial_count} trivial trials on {WORKERS} workers")
         yield from measure_run(plan, folder)
@@ -80,12 +81,8 @@ def trivial_plan(trials_per_cell: int) -> Plan:
 
 def measure_run(plan: Plan, folder: str) -> Iterator[Row]:
     """Carry the plan out with trivial trials; needs a Ray session."""
-    watch = Watch(plan)
     started = time.monotonic()
-    options = Options(storage=folder, workers=WORKERS)
-    with mock.patch.object(launch, "run_trial", trivial_trial), prepared_run(plan, options, watch.say) as prepared:
-        begun = time.monotonic()
-        launch.execute(prepared, options, watch)
+    watch, begun = carry_out(plan, Options(storage=folder, workers=WORKERS), trivial_trial)
     where = f"{len(watch.ended)} trivial trials"
     yield Row(f"{where}: preparation before the first", begun - started, "s")
     yield Row(f"{where}: wall clock a trial", (watch.ended[-1] - begun) / len(watch.ended), "s", TRIAL_SECONDS)
@@ -93,6 +90,15 @@ def measure_run(plan: Plan, folder: str) -> Iterator[Row]:
     grown = watch.resident[-1] - watch.resident[min(SETTLED, len(watch.resident) - 1)]
     yield Row(f"{where}: driver memory grown", grown / 2**20, "MiB", GROWN_MIB)
     yield Row(f"{where}: reading the tables", _reading_seconds(f"{folder}/{plan.run}"), "s", READ_SECONDS)
+
+
+def carry_out(plan: Plan, options: Options, trial: Callable[..., None]) -> tuple[Watch, float]:
+    """Run the plan with `trial` in place of training; what was seen of it, and when it began."""
+    watch = Watch(plan)
+    with mock.patch.object(launch, "run_trial", trial), prepared_run(plan, options, watch.say) as prepared:
+        begun = time.monotonic()
+        launch.execute(prepared, options, watch)
+    return watch, begun
 
 
 def slowing(ended: list[float]) -> float:

@@ -29,6 +29,7 @@ SECTIONS = {  # the name is that of the module in this package
     "precision": Section("Whether bf16 costs accuracy"),
     "throughput": Section("Images a second, share of the machine's peak, operator calls, memory", on_gpu=True),
     "machine": Section("What Ray, Optuna and the tables cost a trial"),
+    "scaling": Section("How many trial ends a second one driver serves on several nodes"),
     "tables": Section("Readers and report of a large run"),
 }
 

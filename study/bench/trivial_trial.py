@@ -1,10 +1,13 @@
 """A trainable that trains nothing: what is left of a trial is the machine around it."""
 
 import socket
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from ray import tune
+
+SLEEP_SECONDS = 0.2
 
 
 def trivial_trial(config: dict[str, Any], *, data: object) -> None:
@@ -21,6 +24,12 @@ def trivial_trial(config: dict[str, Any], *, data: object) -> None:
         "finished_at": datetime.now(UTC),
     }
     tune.report({"val_accuracy": accuracy, "outcome": outcome})
+
+
+def sleeping_trial(config: dict[str, Any], *, data: object) -> None:
+    """Take a little while without a processor, so that many run at once on few cores, then do the same."""
+    time.sleep(SLEEP_SECONDS)
+    trivial_trial(config, data=data)
 
 
 def trivial_accuracy(learning_rate: float) -> float:

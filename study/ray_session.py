@@ -1,0 +1,98 @@
+"""The Ray session of a run: joined where there is a cluster, else started here, for this machine and this run alone."""
+
+import functools
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import study.ray_environment  # noqa: F401
+
+import ray
+from ray._private import ray_constants, services, worker
+
+CONNECT_SECONDS = 5.0
+CLIENT = "ray://"  # runs the driver's part inside the cluster, where it cannot write this machine's files
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[str | None]:
+    """Connect to the cluster at `address` (or RAY_ADDRESS), or start one on this machine, quietly.
+
+    A session that is there already (a test's, a notebook's) is used and left alone. Yields the address that was
+    joined, or None.
+
+    Raises:
+        ValueError: no cluster answers.
+        KeyboardInterrupt: SIGTERM came while Ray started.
+    """
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what went wrong is in the tables and on the display
+    if ray.is_initialized():
+        yield None
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    _check_answers(address)
+    try:
+        _join(address) if address else _start()
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
+    except SystemExit:  # how Ray's own handler of SIGTERM ends a program
+        raise KeyboardInterrupt from None
+    try:
+        with replaced(worker, "print_to_stdstream", _drop):
+            yield ray.get_runtime_context().gcs_address if address else None
+    finally:
+        ray.shutdown()
+
+
+def _drop(*_: object, **__: object) -> None:
+    """In place of Ray's printing of what any node reports, such as the last log lines of one that was lost."""
+
+
+def _join(address: str) -> None:
+    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+
+
+def _start() -> None:
+    """Start Ray so that only this machine reaches it, and that no signal to the driver's process group ends it.
+
+    Ray itself replaces 127.0.0.1 by an address that other machines reach, unless it believes that it is on a system
+    without clusters. And Ctrl-C, `timeout` or a job server signal a whole process group: Ray's processes must outlive
+    the driver's orderly end (they die with it, however it comes). What a later Ray does not know is left alone.
+    """
+    apart = functools.partial(services.ConsolePopen, process_group=0) if hasattr(services, "ConsolePopen") else None
+    with ExitStack() as stack:
+        stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+        stack.enter_context(replaced(services, "ConsolePopen", apart))
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an attribute another value while the block runs, if there is such an attribute."""
+    if not hasattr(owner, name):
+        yield
+        return
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _check_answers(address: str | None) -> None:
+    """ValueError when nothing listens at a `host:port`: Ray itself would try for minutes."""
+    if (address or "").startswith(CLIENT):
+        raise ValueError(
+            f"{address} is a Ray Client address: give the head's own, HEAD:6379, or submit the run as a job"
+        )
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return  # none, or `auto`
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error

@@ -1,0 +1,174 @@
+"""What a trial asks of Ray, and how many trials the cluster has room for, as nodes come and go."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import study.ray_environment  # noqa: F401
+
+import ray
+from ray import tune
+
+from study.config import TrialConfig
+from study.datasets import AnyData
+from study.forecast import trial_bytes
+from study.memory import SMALLEST_SHARE, gpu_share
+from study.prepare import Options
+
+BELIEF_SECONDS = 2.0  # how long a look at the cluster is believed: new nodes are seen within this
+EXACT = 1e-6  # below what Ray tells apart (1e-4), above what sums of floats are off by
+Node = Mapping[str, float]  # a node's resources
+
+
+@dataclass(frozen=True, order=True)
+class Ask:
+    """What one trial holds while it runs.
+
+    Attributes:
+        gpus: a share of one GPU, or whole ones.
+    """
+
+    gpus: float
+    cpus: float
+
+    def ray_config(self) -> dict[str, float]:
+        """For the trial's config, from which `resources_of` reads it again."""
+        return {"asked_cpus": self.cpus, "asked_gpus": self.gpus}
+
+    def __str__(self) -> str:
+        gpus = f" and {self.gpus:g} GPU{'s' * (self.gpus > 1)}" if self.gpus else ""
+        return f"{self.cpus:g} CPU{'s' * (self.cpus > 1)}{gpus}"
+
+
+def resources_of(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """What Ray is asked for on behalf of a trial; called by Tune in the driver."""
+    return tune.PlacementGroupFactory([{"CPU": config["asked_cpus"], "GPU": config["asked_gpus"]}])
+
+
+class Slots:
+    """How many trials the cluster has room for.
+
+    Args:
+        options: `workers`, and what a trial is to ask where the user says so.
+        data: data set name to the data itself, for the forecast of a trial's memory.
+        nodes: the resources of each living node.
+        card_bytes: memory of the cluster's smallest GPU; None while it is not known: then a trial asks for a whole one.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        data: Mapping[str, AnyData],
+        nodes: Callable[[], Sequence[Node]],
+        card_bytes: Callable[[], float | None],
+    ) -> None:
+        self._cpus, self._workers, self._data = options.cpus_per_trial, options.workers, data
+        self._look, self._card_bytes = nodes, card_bytes
+        self._nodes: Sequence[Node] = ()
+        self._seen_at = -math.inf
+        self._capacities: dict[Ask, int] = {}
+        self._gpus = options.gpus_per_trial
+        if self._gpus is None and not any(node.get("GPU", 0) >= 1 for node in nodes()):
+            self._gpus = 0.0
+        self.largest = self.smallest
+
+    @property
+    def smallest(self) -> Ask:
+        """The least that any trial asks."""
+        return Ask(SMALLEST_SHARE if self._gpus is None else self._gpus, self._cpus)
+
+    def ask(self, config: TrialConfig) -> Ask:
+        """What a trial asks: as the user says, else the share of a GPU that its memory needs."""
+        if self._gpus is not None:
+            return self.smallest
+        card = self._card_bytes()
+        share = 1.0 if card is None else gpu_share(trial_bytes(config, self._data[config.dataset]), card)
+        ask = Ask(share, self._cpus)
+        self.largest = max(self.largest, ask)
+        return ask
+
+    def have_room(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of them can run at once."""
+        if self._workers is not None and len(asks) > self._workers:
+            return False
+        self._refresh()
+        if len(set(asks)) == 1:
+            return len(asks) <= self._capacity(asks[0])
+        return all_fit(self._nodes, asks)
+
+    def count(self) -> int:
+        """Trials at a time, were all as large as the largest so far."""
+        self._refresh()
+        count = self._capacity(self.largest)
+        return count if self._workers is None else min(count, self._workers)
+
+    def check_possible(self, configs: Iterable[TrialConfig] = ()) -> None:
+        """ValueError when no node can hold a single trial, of those of `configs` the largest."""
+        for config in configs:
+            self.ask(config)
+        self._refresh()
+        if self._gpus is not None and self._gpus > 1 and self._gpus % 1:
+            raise ValueError(f"--gpus-per-trial {self._gpus:g}: more than one GPU must be a whole number")
+        if not self._capacity(self.largest):
+            best = max(self._nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
+            raise ValueError(
+                f"a trial asks for {self.largest.cpus:g} CPUs and {self.largest.gpus:g} GPUs, and the largest "
+                f"node has {best.get('CPU', 0):g} and {best.get('GPU', 0):g}: "
+                "lower --cpus-per-trial or --gpus-per-trial"
+            )
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._seen_at > BELIEF_SECONDS:
+            self._nodes, self._seen_at = self._look(), time.monotonic()
+            self._capacities.clear()
+
+    def _capacity(self, ask: Ask) -> int:
+        if ask not in self._capacities:
+            self._capacities[ask] = sum(room_on(node, ask) for node in self._nodes)
+        return self._capacities[ask]
+
+
+def room_on(node: Node, ask: Ask) -> int:
+    """Trials of one kind that a node holds: no share of a GPU is put together from two."""
+    by_cpu = math.floor(node.get("CPU", 0) / ask.cpus + EXACT)
+    if not ask.gpus:
+        return by_cpu
+    cards = node.get("GPU", 0)
+    by_gpu = math.floor(cards) * math.floor(1 / ask.gpus + EXACT) if ask.gpus < 1 else math.floor(cards / ask.gpus)
+    return min(by_cpu, by_gpu)
+
+
+def all_fit(nodes: Sequence[Node], asks: Iterable[Ask]) -> bool:
+    """Whether trials of several kinds can run at once: largest first, each where there is room first.
+
+    Halved shares leave no gaps this way. Ray may place them otherwise: a trial that then finds no room waits in Ray.
+    """
+    rooms = [_Room(node) for node in nodes]
+    return all(any(room.take(ask) for room in rooms) for ask in sorted(asks, reverse=True))
+
+
+class _Room:
+    """What is left of a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._cpus = node.get("CPU", 0.0)
+        self._cards = [1.0] * math.floor(node.get("GPU", 0))
+
+    def take(self, ask: Ask) -> bool:
+        """Put a trial here, if there is room."""
+        share, wanted = (ask.gpus, 1) if ask.gpus < 1 else (1.0, round(ask.gpus))
+        free = [number for number, left in enumerate(self._cards) if left >= share - EXACT]
+        wanted = wanted if ask.gpus else 0
+        if self._cpus < ask.cpus - EXACT or len(free) < wanted:
+            return False
+        self._cpus -= ask.cpus
+        for number in free[:wanted]:
+            self._cards[number] -= share
+        return True
+
+
+def living_nodes() -> list[Node]:
+    """The resources of each living node."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

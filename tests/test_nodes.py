@@ -1,0 +1,183 @@
+"""Runs on clusters whose nodes come and go. The nodes are all on this machine."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from study.config import TrialConfig
+from study.datasets import load_dataset
+from study.forecast import trial_bytes
+from study.memory import gpu_share
+from study.records import read_table
+
+COMMAND = [
+    *(sys.executable, "-m", "study.run", "depth_sweep", "--run", "nodes", "--trials", "1", "--max-failures", "0"),
+    *("--set", "depth=20,26", "--set", "recipe=he_l2", "--set", "epochs=6"),
+]
+TRIALS = 2 * (1 + 3)
+PATIENCE_SECONDS = 180.0
+GONE_SECONDS = 40.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head with one CPU, where the drivers are."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+def start(cluster: Cluster) -> subprocess.Popen[str]:
+    command = [*COMMAND, "--address", cluster.address]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
+
+
+def finished(run: subprocess.Popen[str]) -> tuple[int, str]:
+    said, _ = run.communicate(timeout=PATIENCE_SECONDS)
+    return run.returncode, said
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def rows() -> int:
+    return len(read_table("nodes", "trials")) if Path("results/nodes/run.json").exists() else 0
+
+
+def trains(node: object) -> bool:
+    """Whether a trial runs on the node."""
+    (raylet,) = node.all_processes["raylet"]
+    return any(map(is_training, psutil.Process(raylet.process.pid).children()))
+
+
+def is_training(process: psutil.Process) -> bool:
+    """A Ray worker that holds a trial: Ray names its process after the actor."""
+    try:
+        return "ImplicitFunc" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_nodes_come_and_go_and_the_run_ends_complete(elsewhere: Path, cluster: Cluster) -> None:
+    """With --max-failures 0: a lost node is nobody's failure."""
+    lost = cluster.add_node(num_cpus=1)
+    run = start(cluster)
+    wait_until(lambda: trains(lost))
+    joins = cluster.add_node(num_cpus=1)
+    wait_until(lambda: trains(joins))
+    cluster.remove_node(lost, allow_graceful=False)
+    code, said = finished(run)
+    assert code == 0, said
+    assert f"Joined the Ray cluster at {cluster.address}: 2 nodes, 2 slots." in said
+    trials = read_table("nodes", "trials")
+    assert len(trials) == TRIALS
+    assert trials.trial_id.is_unique
+    assert set(trials.status) == {"ok"}
+    epochs = read_table("nodes", "epochs")
+    assert epochs.groupby("trial_id").epoch.apply(list).map(tuple).to_dict() == dict.fromkeys(
+        trials.trial_id, (1, 2, 3, 4, 5, 6)
+    )
+
+
+def test_a_lost_head_ends_the_driver_and_the_same_command_goes_on(elsewhere: Path, cluster: Cluster) -> None:
+    run = start(cluster)
+    wait_until(lambda: rows() >= 1)
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    lost_at = time.monotonic()
+    code, said = finished(run)
+    assert time.monotonic() - lost_at < GONE_SECONDS
+    assert code == 1
+    assert "error: the Ray cluster is gone: the node of this driver at" in said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    before = rows()
+    assert before >= 1
+    assert not Path("results/nodes/ray").exists()
+    again = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        code, said = finished(start(again))
+    finally:
+        again.shutdown()
+    assert code == 0, said
+    assert f"{before} of {TRIALS} trials are done" in said
+    assert read_table("nodes", "trials").trial_id.is_unique
+    assert rows() == TRIALS
+
+
+def test_a_driver_that_waits_for_others_says_so(elsewhere: Path, cluster: Cluster) -> None:
+    """Two drivers and one slot: the second one names what it waits for, and runs when the first has ended."""
+    first = start(cluster)
+    wait_until(lambda: trains(cluster.head_node))
+    second = subprocess.Popen(
+        [*COMMAND, "--run", "second", "--set", "steps=3", "--address", cluster.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        process_group=0,
+    )
+    heard = [second.stdout.readline() for _ in range(4)]
+    assert "waiting for 1 CPU: 1 of 1 CPUs are in use by others\n" in heard
+    first.terminate()
+    assert finished(first)[0] == 130
+    assert finished(second)[0] == 0
+
+
+SHARING = """
+import sys
+from search_spaces.sweep import Float, Scale, Sweep
+from study import launch
+from study.bench.trivial_trial import sleeping_trial
+from study.cards import Cards
+from study.prepare import Options
+from study.sweeps import NamedSweep
+
+launch.run_trial = sleeping_trial
+Cards.smallest_bytes = lambda self: {card_bytes}
+sweep = Sweep(
+    compare={{"depth": {depths}}},
+    search=lambda fields: {{"learning_rate": Float(0.01, 0.3, log=True)}},
+    scales={{"quick": Scale(fixed={{"dataset": "digits", "batch_size": 128, "epochs": 1}})}},
+    trials_per_cell=6,
+    confirm_seeds=1,
+)
+launch.run_sweep(NamedSweep("nodes", "Do they share?", sweep), options=Options(address=sys.argv[1]))
+"""
+CARD_BYTES, DEPTHS = 3e9, (8, 110)
+
+
+def test_trials_share_a_gpu_by_what_they_need(elsewhere: Path, cluster: Cluster) -> None:
+    """A made-up GPU: at no time more of it is given out than there is, and shallow nets run beside one another."""
+    data = load_dataset("digits")
+    shares = {
+        depth: gpu_share(
+            trial_bytes(TrialConfig(dataset="digits", depth=depth, batch_size=128, epochs=1), data), CARD_BYTES
+        )
+        for depth in DEPTHS
+    }
+    assert shares[8] < shares[110]
+    cluster.add_node(num_cpus=4, num_gpus=1)
+    program = SHARING.format(card_bytes=CARD_BYTES, depths=DEPTHS)
+    run = subprocess.run([sys.executable, "-c", program, cluster.address], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    trials = read_table("nodes-quick", "trials")
+    assert len(trials) == 2 * 7
+    at_once = [
+        trials[(trials.started_at <= moment) & (trials.finished_at > moment)].depth.map(shares).tolist()
+        for moment in trials.started_at
+    ]
+    assert max(map(sum, at_once)) <= 1
+    assert max(map(len, at_once)) >= 2

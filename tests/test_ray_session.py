@@ -1,0 +1,53 @@
+"""Starting and reaching Ray; whole runs are in test_end_to_end.py."""
+
+import os
+import socket
+
+import psutil
+import pytest
+
+from study.ray_session import _check_answers, replaced
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        _check_answers(f"127.0.0.1:{port}")
+    with pytest.raises(ValueError, match=f"no Ray cluster answers at 127.0.0.1:{port}"):
+        _check_answers(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("address", [None, "auto", "local"])
+def test_what_only_ray_understands_is_left_to_it(address: str | None) -> None:
+    _check_answers(address)
+
+
+def test_a_ray_client_is_refused() -> None:
+    with pytest.raises(ValueError, match="Ray Client"):
+        _check_answers("ray://head:10001")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_ray_of_our_own_listens_on_this_machine_alone_and_apart_from_our_signals() -> None:
+    """Every port of every process; and none of them is in the group that a terminal signals."""
+    processes = [child for child in psutil.Process().children(recursive=True) if "ray" in " ".join(child.cmdline())]
+    listening = [
+        connection.laddr.ip
+        for process in [psutil.Process(), *processes]
+        for connection in process.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 5
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+    assert any("raylet" in process.name() for process in processes)
+    assert all(os.getpgid(process.pid) != os.getpgid(0) for process in processes)
+
+
+def test_an_attribute_that_a_later_ray_lacks_is_no_error() -> None:
+    class Owner:
+        known = 1
+
+    with replaced(Owner, "known", 2), replaced(Owner, "unknown", 2):
+        assert Owner.known == 2
+    assert Owner.known == 1
+    assert not hasattr(Owner, "unknown")

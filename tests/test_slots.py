@@ -1,0 +1,100 @@
+"""What trials ask of Ray and how many fit, without Ray running; and on a node with a made-up GPU."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.config import TrialConfig
+from study.datasets import load_dataset
+from study.prepare import Options
+from study.slots import Ask, Slots, all_fit, resources_of, room_on
+
+GIB = 2.0**30
+LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
+
+
+def slots(nodes: Sequence[dict[str, float]], card_bytes: float | None = None, **options: object) -> Slots:
+    return Slots(Options(**options), {"digits": load_dataset("digits")}, lambda: nodes, lambda: card_bytes)
+
+
+def config(depth: int, batch_size: int = 128) -> TrialConfig:
+    return TrialConfig(dataset="digits", depth=depth, batch_size=batch_size, epochs=1)
+
+
+def test_without_gpus_trials_are_counted_by_cpus_on_each_node_by_itself() -> None:
+    assert slots([LAPTOP, LAPTOP]).count() == 8
+    assert slots([LAPTOP, LAPTOP], cpus_per_trial=3.0).count() == 2
+    assert slots([LAPTOP, LAPTOP], cpus_per_trial=0.1).count() == 80
+    assert slots([LAPTOP, LAPTOP], workers=5).count() == 5
+
+
+def test_a_deep_net_asks_for_a_larger_share_than_a_shallow_one() -> None:
+    here = slots([GPU_NODE], card_bytes=4 * GIB)
+    shallow, deep = here.ask(config(8)), here.ask(config(200, 512))
+    assert shallow.gpus < deep.gpus
+    assert here.largest == deep
+    assert {1 / shallow.gpus, 1 / deep.gpus} <= {1, 2, 4, 8, 16}
+
+
+def test_the_users_word_wins_and_a_card_that_is_not_known_is_asked_for_whole() -> None:
+    assert slots([GPU_NODE], card_bytes=None).ask(config(8)) == Ask(1.0, 1.0)
+    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.5).ask(config(8)) == Ask(0.5, 1.0)
+    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.0).ask(config(8)) == Ask(0.0, 1.0)
+    assert slots([LAPTOP], card_bytes=80 * GIB).ask(config(8)) == Ask(0.0, 1.0)
+
+
+def test_what_no_node_can_give_is_refused_with_the_largest_nodes_figures() -> None:
+    with pytest.raises(ValueError, match=r"asks for 99 CPUs and 0.25 GPUs, and the largest node has 16 and 2: lower"):
+        slots([LAPTOP, GPU_NODE], cpus_per_trial=99.0, gpus_per_trial=0.25).check_possible()
+    with pytest.raises(ValueError, match=r"--gpus-per-trial 1.5: more than one GPU must be a whole number"):
+        slots([GPU_NODE], gpus_per_trial=1.5).check_possible()
+    slots([LAPTOP, GPU_NODE], card_bytes=GIB).check_possible([config(200, 512)])
+
+
+def test_no_share_is_put_together_from_two_cards() -> None:
+    assert room_on(GPU_NODE, Ask(0.5, 1.0)) == 4
+    assert room_on(GPU_NODE, Ask(0.6, 1.0)) == 2
+    assert room_on(GPU_NODE, Ask(2.0, 1.0)) == 1
+    assert room_on({"CPU": 3.0, "GPU": 1.0}, Ask(0.25, 1.0)) == 3
+    assert room_on(LAPTOP, Ask(0.25, 1.0)) == 0
+
+
+def test_trials_of_different_shares_are_counted_rightly() -> None:
+    one = [{"CPU": 16.0, "GPU": 1.0}]
+    assert all_fit(one, [Ask(0.25, 1.0), Ask(0.5, 1.0), Ask(0.25, 1.0)])
+    assert not all_fit(one, [Ask(0.25, 1.0), Ask(0.5, 1.0), Ask(0.25, 1.0), Ask(0.0625, 1.0)])
+    assert all_fit([GPU_NODE, LAPTOP], [Ask(2.0, 1.0), *[Ask(0.0, 1.0)] * 19])
+    assert not all_fit([GPU_NODE, LAPTOP], [Ask(2.0, 1.0), *[Ask(0.0, 1.0)] * 20])
+
+
+@given(st.lists(st.sampled_from([1.0, 0.5, 0.25, 0.125, 0.0625])), st.integers(1, 3))
+def test_halved_shares_leave_no_gap(shares: list[float], cards: int) -> None:
+    nodes = [{"CPU": 1000.0, "GPU": float(cards)}]
+    assert all_fit(nodes, [Ask(share, 1.0) for share in shares]) == (sum(shares) <= cards)
+
+
+def test_new_nodes_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [LAPTOP]
+    here = slots(nodes)
+    assert not here.have_room([here.smallest] * 5)
+    nodes.append(LAPTOP)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3)
+    assert here.have_room([here.smallest] * 8)
+    assert not here.have_room([here.smallest] * 9)
+
+
+def test_ray_is_asked_for_what_the_trials_config_says() -> None:
+    (bundle,) = resources_of(Ask(0.25, 2.0).ray_config()).bundles
+    assert bundle == {"CPU": 2.0, "GPU": 0.25}
+
+
+def test_asks_are_told_in_words() -> None:
+    assert [str(Ask(0.0, 1.0)), str(Ask(0.5, 2.0)), str(Ask(2.0, 1.0))] == [
+        "1 CPU",
+        "2 CPUs and 0.5 GPU",
+        "1 CPU and 2 GPUs",
+    ]

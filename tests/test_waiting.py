@@ -1,0 +1,47 @@
+"""What is said while nothing runs."""
+
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from study import waiting
+from study.slots import Ask
+from study.waiting import REPEAT_SECONDS, Waiting, reason_to_wait
+
+ASK = Ask(0.0, 1.0)
+FULL = {"CPU": 2.0}
+
+
+def test_others_are_named_with_figures() -> None:
+    said = "waiting for 1 CPU: 2 of 2 CPUs are in use by others"
+    assert reason_to_wait(ASK, 2, FULL, {}) == said
+    assert reason_to_wait(ASK, 2, FULL, {"CPU": 1.0}) is None
+    said = "waiting for 1 CPU and 0.5 GPU: 3.75 of 4 GPUs are in use by others"
+    assert reason_to_wait(Ask(0.5, 1.0), 4, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 0.25}) == said
+
+
+def test_a_lost_node_is_told_apart() -> None:
+    assert reason_to_wait(ASK, 0, {}, {}) == "waiting for 1 CPU: no node has as much any more"
+
+
+def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = [0.0], []
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: FULL)
+    monkeypatch.setattr(ray, "available_resources", dict)
+    callback = Waiting(SimpleNamespace(largest=ASK, count=lambda: 2), said.append)
+    trial = SimpleNamespace(status="PENDING")
+
+    def let_pass(seconds: int) -> int:
+        for _ in range(seconds):
+            now[0] += 1
+            callback.on_step_end(0, [trial])
+        return len(said)
+
+    callback.say_at_once()
+    assert let_pass(int(REPEAT_SECONDS)) == 1
+    assert let_pass(2) == 2
+    assert let_pass(int(REPEAT_SECONDS)) == 3
+    trial.status = "RUNNING"
+    assert let_pass(300) == 3
