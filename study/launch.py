@@ -81,20 +81,20 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
             tuner = _tuner(prepared, options, slots, ending, display, folder, service)
             with forgiven_node_losses(), watched(functools.partial(_clean_up, folder, display)):
                 _fit(tuner)
-    if not prepared.studies.finished:
-        _tell_why(ending, stop)
+    _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
 
-def _tell_why(ending: Ending, stop: Stop) -> None:
-    """Raise what ended the run early, unless it was the time budget."""
+def _tell_why(ending: Ending, stop: Stop, *, whole: bool) -> None:
+    """Raise what ended the run early, if it did, or what made all of it worthless."""
     if ending.storage_error is not None:
         raise ending.storage_error
     if ending.common_failure is not None:
         raise RuntimeError(f"stopped: the first trials all failed with {ending.common_failure}")
+    if whole:
+        return
     if stop.signalled:
         raise KeyboardInterrupt
-    if not ending.time_is_up:
-        raise RuntimeError(f"Ray ended the run early. {GO_ON}")
+    raise RuntimeError(f"Ray ended the run early. {GO_ON}")
 
 
 def _fit(tuner: tune.Tuner) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -54,10 +55,12 @@ class Recorder(DriverOnly, Callback):
         self._epoch_rows: dict[str, list[dict[str, Any]]] = {}
         self._layer_rows: dict[str, list[dict[str, Any]]] = {}
         self._outcomes: dict[str, dict[str, Any]] = {}
+        self._begun: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """An attempt begins: what an earlier one reported is void."""
         trial_id = trial.config["trial_id"]
+        self._begun[trial_id] += 1
         self._epoch_rows[trial_id], self._layer_rows[trial_id] = [], []
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
@@ -85,12 +88,16 @@ class Recorder(DriverOnly, Callback):
         """The trial raised, or its worker was lost, more often than is allowed."""
         error = _innermost(Path(trial.error_file).read_text())  # trial.get_error() looks where it is not yet
         status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
-        self._commit_trial(trial, {"status": status, "error": error, "attempts": trial.num_failures})
+        self._commit_trial(trial, {"status": status, "error": error, "attempts": self._attempts(trial)})
+
+    def _attempts(self, trial: Any) -> int:
+        """How often it began, a node's loss included; or how often it could not even begin."""
+        return max(self._begun[trial.config["trial_id"]], int(trial.num_failures))
 
     def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
         job = self._studies.job(trial.config["trial_id"])
         weights = outcome.pop("weights", None)
-        row = self._trial_row(job) | {"attempts": 1 + trial.num_failures} | outcome
+        row = self._trial_row(job) | {"attempts": self._attempts(trial)} | outcome
         try:
             if weights is not None:
                 write_weights(self._storage, job.trial_id, weights.tobytes())

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from study import trainer
 from study.bench import __main__ as command
-from study.bench import machine, rivals, sections, tables
+from study.bench import machine, rivals, scaling, sections, tables
 from study.bench.counting import work_of
 from study.bench.footprint import footprint
 from study.bench.loop import measure_loop, own_epoch
@@ -220,6 +221,14 @@ def test_the_committed_run_says_how_busy_its_workers_were():
 
 def test_the_trivial_run_has_as_many_trials_as_is_said():
     assert [machine.trivial_plan(each).trial_count for each in machine.TRIALS_PER_CELL] == [200, 1_000]
+
+
+def test_trial_ends_are_counted_once_all_workers_are_up():
+    watch = SimpleNamespace(ended=[0.0, 30.0, 31.0, 31.1, 31.2, 31.3], worked=[0.0, 9.0, 9.1, 9.12, 9.14, 9.16])
+    rate, work = scaling._rows(4, watch)
+    assert (rate.value, rate.met) == (pytest.approx(10.0), False)
+    assert (work.value, work.met) == (pytest.approx(20.0), True)
+    assert all(row.target is None for row in scaling._rows(1, watch))
 
 
 @pytest.mark.usefixtures("ray_session")

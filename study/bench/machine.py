@@ -38,18 +38,20 @@ COMMITTED_RUN = ROOT / RESULTS / "reference" / f"{SWEEP}-quick"
 
 
 class Watch(Display):
-    """A display nobody sees, which notes when each trial ended and how large the driver was then."""
+    """A display nobody sees, which notes when each trial ended, and the driver's size and processor time then."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, Console(quiet=True, force_terminal=False))
         self.ended: list[float] = []
         self.resident: list[int] = []
+        self.worked: list[float] = []
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Note it."""
         super().trial_finished(row)
         self.ended.append(time.monotonic())
         self.resident.append(resident_bytes())
+        self.worked.append(time.process_time())
 
 
 def measure(setting: Setting) -> Iterator[Row]:

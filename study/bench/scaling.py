@@ -1,11 +1,12 @@
 """One driver and more and more nodes: logical ones, all on this machine, with trials that sleep."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 
 from ray.cluster_utils import Cluster
 
-from study.bench.machine import carry_out
+from study.bench.machine import Watch, carry_out
 from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.trivial_trial import SLEEP_SECONDS, sleeping_trial
@@ -16,13 +17,14 @@ from study.sweeps import load_sweep
 
 NODES = (1, 2, 4)
 SLOTS = 2  # of each node: every one is a process, and they share this machine's cores
-TRIALS_PER_CELL = (5, 47)  # so that a run has 160 trials, or 1,000
+TRIALS_PER_CELL = (1, 47)  # so that a run has 80 trials, or 1,000
 NODE = {"num_cpus": SLOTS, "include_dashboard": False}
-ENDS = Target(20.0, at_most=False)
+ENDS, WORK_MS = Target(20.0, at_most=False), Target(50.0)  # the second is the first where the driver has a core
 
 
 def measure(setting: Setting) -> Iterator[Row]:
     """The same run on a cluster that grows."""
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     try:
         with tempfile.TemporaryDirectory() as folder, ray_session(cluster.address):
@@ -31,7 +33,7 @@ def measure(setting: Setting) -> Iterator[Row]:
                     cluster.add_node(num_cpus=SLOTS)
                 setting.say(f"{nodes} nodes")
                 watch, _ = carry_out(_plan(setting, nodes), Options(storage=folder), sleeping_trial)
-                yield _row(nodes, ends_a_second(watch.ended))
+                yield from _rows(nodes, watch)
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]
 
@@ -41,13 +43,15 @@ def _plan(setting: Setting, nodes: int) -> Plan:
     return make_plan(load_sweep("depth_sweep"), overrides=overrides)
 
 
-def _row(nodes: int, rate: float) -> Row:
-    most = nodes * SLOTS / SLEEP_SECONDS
-    where = f"{nodes} node{'s' * (nodes > 1)} of {SLOTS} slots, trials of {SLEEP_SECONDS:g} s, at most {most:g}/s"
-    return Row(f"{where}: trial ends", rate, "/s", ENDS if nodes == max(NODES) else None)
+def _rows(nodes: int, watch: Watch) -> Iterator[Row]:
+    most, last = nodes * SLOTS / SLEEP_SECONDS, nodes == max(NODES)
+    where = f"{nodes} node{'s' * (nodes > 1)} of {SLOTS} slots, trials of {SLEEP_SECONDS:g} s"
+    yield Row(f"{where}: trial ends, of {most:g} at most", 1 / mean_step(watch.ended), "/s", ENDS if last else None)
+    work = 1e3 * mean_step(watch.worked)
+    yield Row(f"{where}: driver's processor time a trial end", work, "ms", WORK_MS if last else None)
 
 
-def ends_a_second(ended: list[float]) -> float:
-    """Over the second half, when every worker is up."""
-    late = ended[len(ended) // 2 :]
-    return (len(late) - 1) / (late[-1] - late[0])
+def mean_step(readings: list[float]) -> float:
+    """From one trial's end to the next, over the second half, when every worker is up."""
+    late = readings[len(readings) // 2 :]
+    return (late[-1] - late[0]) / (len(late) - 1)
