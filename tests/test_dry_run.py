@@ -60,4 +60,4 @@ def test_a_forecast_tells_of_gpus_only_where_there_may_be_some(tiny_plan: Plan) 
     here, elsewhere = (printed(print_forecast, tiny_plan, taken, elsewhere=where) for where in (False, True))
     assert "Forecast: about 1.5 minutes on 1 worker, from" in here
     assert here.splitlines()[1].split() == ["8", "0.50", "400"]
-    assert elsewhere.splitlines()[1].split() == ["8", "0.50", "400", "80"]
+    assert elsewhere.splitlines()[1].split() == ["8", "0.50", "400", "16"]
