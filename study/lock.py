@@ -1,49 +1,51 @@
-"""One driver a run: a lock that the operating system drops with its holder, so that it is never stale."""
+"""One driver a run: a lock that the operating system drops with its holder, so that it is never stale.
+
+On NFS the lock is the server's (version 4, or 3 with its lock daemon) and holds between machines; a machine that died
+loses it when the server gives it up, some 90 s later. Mounted with `nolock` or `local_lock`, it holds within one
+machine.
+"""
 
 import json
-import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pyarrow import fs
 
+from study.lease import described, is_fresh, lease, this_driver
 from study.storage import Storage
 
 PATIENCE_SECONDS = 0.5  # of a driver that starts: whoever only looks holds the lock for less than a millisecond
 
 
 @contextmanager
-def run_lock(storage: Storage) -> Iterator[None]:
-    """Hold the run in `storage` while the block runs.
-
-    On object stores there are no locks: there, starting one driver a run is up to the user.
+def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Hold the run in `storage` while the block runs; where there are no locks, by a lease.
 
     Raises:
         ValueError: another driver holds it; the message says which.
     """
     if not isinstance(storage.filesystem, fs.LocalFileSystem):
-        yield
+        with lease(storage, say):
+            yield
         return
     lock, owner = _files(storage)
     try:
         with FileLock(lock, timeout=PATIENCE_SECONDS):
-            owner.write_text(json.dumps(_self()))
+            owner.write_text(json.dumps(this_driver()))
             try:
                 yield
             finally:
                 owner.unlink(missing_ok=True)
     except Timeout:
-        raise ValueError(f"run {Path(storage.root).name} is being run already: {_describe(owner)}") from None
+        raise ValueError(f"run {storage.name} is being run already: {_describe(owner)}") from None
 
 
 def is_held(storage: Storage) -> bool:
-    """Whether a driver is at work on the run in `storage`; leaves nothing behind. On object stores: never known."""
+    """Whether a driver is at work on the run in `storage`; leaves nothing behind."""
     if not isinstance(storage.filesystem, fs.LocalFileSystem):
-        return False
+        return is_fresh(storage)
     lock, owner = _files(storage)
     if not lock.exists():
         return False
@@ -62,11 +64,5 @@ def _files(storage: Storage) -> tuple[Path, Path]:
     return run.parent / f".{run.name}.lock", run.parent / f".{run.name}.owner.json"
 
 
-def _self() -> dict[str, str]:
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"host": platform.node(), "pid": str(os.getpid()), "started_at": started_at}
-
-
 def _describe(owner: Path) -> str:
-    holder = json.loads(owner.read_text()) if owner.exists() else {}
-    return ", ".join(f"{name} {value}" for name, value in holder.items()) or "by a driver that has just started"
+    return described(json.loads(owner.read_text()) if owner.exists() else {})

@@ -86,7 +86,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         open_run_file(storage, plan)  # again under the lock; here, a changed declaration is refused at once
     data = checked_data(plan, options)
     storage.check_writable()
-    with run_lock(storage), replaced(storage) if options.fresh else nullcontext():
+    with run_lock(storage, say), replaced(storage) if options.fresh else nullcontext():
         prepared = _prepare(plan, options, storage, data, say)
         try:
             yield prepared
@@ -120,10 +120,10 @@ def replaced(storage: Storage) -> Iterator[None]:
     """
     if not storage.exists(RUN_FILE):
         if storage.exists(""):
-            raise ValueError(f"--fresh deletes runs only, and {storage.root} has no {RUN_FILE}")
+            raise ValueError(f"--fresh deletes runs only, and {storage.location} has no {RUN_FILE}")
         yield
         return
-    aside = storage.beside(f".{storage.root.rpartition('/')[2]}.replaced")
+    aside = storage.beside(f".{storage.name}.replaced")
     aside.delete_folder()
     storage.move_folder(aside)
     try:

@@ -9,6 +9,7 @@ opened again.
 import json
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.config import TrialConfig
-from study.storage import RESULTS, RUN_FILE, Storage
+from study.storage import RESULTS, RUN_FILE, Storage, shown
 
 FIRST_VERSION = SCHEMA_VERSION = 1
 # Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a
@@ -161,7 +162,7 @@ def locate_run(run: str | Path) -> Storage:
         storage = Storage.at(location)
         if storage.exists(RUN_FILE):
             return storage
-    raise ValueError(f"no run {run}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
+    raise ValueError(f"no run {shown(run)}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
 
 
 def read_arrow(
@@ -174,7 +175,7 @@ def read_arrow(
     schema = SCHEMAS[name]
     if columns is not None:
         schema = pa.schema([schema.field(column) for column in columns])
-    parts = [_read_part(storage, f"{name}/{part}", columns, trial_ids) for part in storage.names(name)]
+    parts = storage.each(lambda part: _read_part(storage, f"{name}/{part}", columns, trial_ids), storage.names(name))
     return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
 
 
@@ -200,8 +201,9 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
     again, and rows of uncommitted trials are dropped.
     """
     for name in SCHEMAS:
-        for part in storage.names(name):
-            _set_aside_if_damaged(storage, name, part, warn)
+        for part in storage.each(partial(_damaged, storage, name), storage.names(name)):
+            if part is not None:
+                _set_aside(storage, name, part, warn)
     trials = read_arrow(storage, "trials")
     for name in ("epochs", "layers"):
         if _has_damaged(storage, name):
@@ -210,8 +212,7 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
             trials = trials.filter(pc.or_(pc.invert(trained), kept))
     committed = _ids(trials)
     for name in SCHEMAS:
-        for part in storage.names(name):
-            _drop_uncommitted(storage, f"{name}/{part}", committed)
+        storage.each(partial(_drop_uncommitted, storage, name, committed), storage.names(name))
 
 
 def _ids(table: pa.Table) -> pa.Array:
@@ -222,20 +223,26 @@ def _has_damaged(storage: Storage, name: str) -> bool:
     return any(part.startswith(DAMAGED_PREFIX) for part in storage.names(name, hidden=True))
 
 
-def _set_aside_if_damaged(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
+def _damaged(storage: Storage, name: str, part: str) -> str | None:
+    """The part's name if it cannot be read, else None."""
     content = storage.read(f"{name}/{part}")
     try:
         pq.read_table(BytesIO(content))
     except (pa.ArrowException, OSError):  # flipped bytes raise plain OSError
-        storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
-        warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
+        return part
+    return None
 
 
-def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array) -> None:
-    table = pq.read_table(BytesIO(storage.read(name)))
+def _set_aside(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
+    storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
+    warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
+
+
+def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array, part: str) -> None:
+    table = pq.read_table(BytesIO(storage.read(f"{name}/{part}")))
     kept = table.filter(pc.is_in(table["trial_id"], value_set=committed))
     if kept.num_rows < table.num_rows:
-        _write_part(storage, name, kept)
+        _write_part(storage, f"{name}/{part}", kept)
 
 
 def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:

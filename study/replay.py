@@ -54,7 +54,7 @@ def _row(storage: Storage, trial_id: str) -> dict[str, Any]:
     rows = {row["trial_id"]: row for row in read_arrow(storage, "trials").to_pylist()}
     if trial_id not in rows:
         example = next(iter(rows), "none: the run has no finished trial")
-        raise ValueError(f"no trial {trial_id!r} in {storage.root}; a trial's id looks like {example}")
+        raise ValueError(f"no trial {trial_id!r} in {storage.location}; a trial's id looks like {example}")
     return dict(rows[trial_id])
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from s3_server import S3Server
 
 from search_spaces.recipes import he_l2, isometric
 from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
@@ -52,6 +53,21 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with ray_session(address=None):
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[S3Server]:
+    """An S3-compatible server with an empty bucket; the environment leads to it, as a user's would."""
+    server = S3Server()
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            server.wait()
+            server.make_bucket()
+            for name, value in server.environment.items():
+                patch.setenv(name, value)
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture

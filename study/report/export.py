@@ -36,7 +36,7 @@ def export_run(run: OpenedRun, kind: str) -> str:
         for file in sorted(Path(folder).rglob("*")):
             if file.is_file():
                 target.write(file.relative_to(folder).as_posix(), file.read_bytes())
-    return f"{count}: {target.root}"
+    return f"{count}: {target.location}"
 
 
 def _csv(run: OpenedRun, folder: Path) -> str:

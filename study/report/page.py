@@ -37,7 +37,7 @@ DIGITS = 5
 def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
     """Write the page of a run beside its tables; returns its full name."""
     storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
-    return f"{storage.root}/{REPORT}"
+    return f"{storage.location}/{REPORT}"
 
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
@@ -167,7 +167,7 @@ def provenance_of(run: OpenedRun) -> list[tuple[str, str]]:
 def place_of(run: OpenedRun) -> str:
     """Where the run lies, below the working directory where it does: a page may be read on another machine."""
     here = Path.cwd().as_posix() + "/"
-    return run.storage.root.removeprefix(here)
+    return run.storage.location.removeprefix(here)
 
 
 def commands_of(run: OpenedRun) -> list[str]:

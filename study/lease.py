@@ -1,0 +1,151 @@
+"""One driver a run where the storage knows no locks: an object beside the run that its driver keeps rewriting.
+
+What remains open: objects are written without conditions, so two drivers that start within the same second may both
+write. Each reads again before it goes on, which shows the loser the other's name. Where even that misses, because a
+write took longer than SETTLE_SECONDS, the loser notices at its next beat and ends; what both have recorded by then is
+there twice.
+"""
+
+import _thread
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from study.records import read_json
+from study.storage import Storage
+
+BEAT_SECONDS = 5.0  # between two signs of life
+STALE_SECONDS = 30.0  # an owner that gives none for so long is dead: six beats, so that a slow request is no death
+SETTLE_SECONDS = 1.0  # between writing the lease and looking whether another driver has written it too
+LOOK_SECONDS = 1.0  # between two looks at another driver's lease
+
+Owner = dict[str, Any]
+
+
+def this_driver() -> Owner:
+    """Who asks: host, pid and start time."""
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"host": platform.node(), "pid": os.getpid(), "started_at": started_at}
+
+
+@contextmanager
+def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the run in `storage` while the block runs. Beats are compared, not times: clocks may differ.
+
+    Raises:
+        ValueError: another driver holds it, and gave a sign of life within STALE_SECONDS.
+        RuntimeError: another driver has taken it over, after this one could not write for so long; the block is ended
+            by a KeyboardInterrupt.
+    """
+    mine = Lease(storage)
+    mine.take(say)
+    try:
+        with mine.kept():
+            yield
+    except KeyboardInterrupt:
+        if mine.lost_to is None:
+            raise
+        raise RuntimeError(f"run {storage.name} was taken over: {described(mine.lost_to)}") from None
+    finally:
+        mine.release()
+
+
+def is_fresh(storage: Storage) -> bool:
+    """Whether a driver seems to hold the run. By the clocks of the store and of this machine: enough for a list."""
+    written_at = storage.parent.written_at(_file(storage))
+    return written_at is not None and (datetime.now(UTC) - written_at).total_seconds() < STALE_SECONDS
+
+
+def _file(storage: Storage) -> str:
+    return f".{storage.name}.owner.json"
+
+
+class Lease:
+    """The object that says who drives a run; it lies beside the run, so that --fresh leaves it alone."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._run, self._folder, self._file = storage.name, storage.parent, _file(storage)
+        self._mine: Owner = {**this_driver(), "token": uuid.uuid4().hex, "beat": 0}
+        self.lost_to: Owner | None = None
+
+    def take(self, say: Callable[[str], None]) -> None:
+        """Become the owner, at once or when the one before has shown to be dead; ValueError when it lives."""
+        owner = self._owner()
+        if owner is not None:
+            say(f"Run {self._run} has an owner, {described(owner)}. Does it live? Waiting up to {STALE_SECONDS:g} s.")
+            self._refuse_if_alive(owner)
+        self._write()
+        time.sleep(SETTLE_SECONDS)
+        self._refuse_if(self._owner())
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Give signs of life while the block runs."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(ended,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Leave the run to others, unless another driver has it already; a lease that cannot be removed grows stale."""
+        try:
+            if self._is_mine(self._owner()):
+                self._folder.remove(self._file)
+        except OSError:
+            return
+
+    def _refuse_if_alive(self, owner: Owner) -> None:
+        deadline = time.monotonic() + STALE_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+            now = self._owner()
+            if now is None:
+                return
+            if now != owner:
+                self._refuse_if(now)
+
+    def _refuse_if(self, owner: Owner | None) -> None:
+        if not self._is_mine(owner):
+            raise ValueError(f"run {self._run} is being run already: {described(owner or {})}")
+
+    def _beat(self, ended: threading.Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                owner = self._owner()
+                if not self._is_mine(owner):
+                    self.lost_to = owner or {}
+                    _thread.interrupt_main()
+                    return
+                self._write()
+            except OSError:  # gone for a moment: the next beat may come through
+                continue
+
+    def _is_mine(self, owner: Owner | None) -> bool:
+        return owner is not None and owner["token"] == self._mine["token"]
+
+    def _owner(self) -> Owner | None:
+        try:
+            return read_json(self._folder, self._file)
+        except FileNotFoundError:
+            return None
+
+    def _write(self) -> None:
+        self._mine["beat"] += 1
+        self._folder.write(self._file, json.dumps(self._mine).encode(), patient=False)
+
+
+def described(owner: Owner) -> str:
+    """`host a, pid 1, started_at 2026-01-01T00:00:00+00:00`."""
+    told = ", ".join(f"{name} {owner[name]}" for name in ("host", "pid", "started_at") if name in owner)
+    return told or "a driver that has just started or ended"
