@@ -38,7 +38,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
 
     @contextmanager
     def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:

@@ -3,8 +3,10 @@
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from contextlib import suppress
 
 PATIENCE_SECONDS = 60.0
 BUCKET = "bucket"
@@ -51,3 +53,51 @@ class S3Server:
         """End the process."""
         self.process.terminate()
         self.process.wait()
+
+
+class Gate:
+    """A way to a server that can be shut, as when it or the network is gone for a while."""
+
+    def __init__(self, port: int) -> None:
+        self._server_port, self._pairs = port, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._serve()
+
+    def shut(self) -> None:
+        """Refuse what comes and break what is under way; quiet when it is shut."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for end in self._pairs:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._pairs.clear()
+
+    def open(self) -> None:
+        """Let through again."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._serve()
+
+    def _serve(self) -> None:
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # the listener is shut
+            while True:
+                here, _ = listener.accept()
+                there = socket.create_connection(("127.0.0.1", self._server_port))
+                self._pairs += [here, there]
+                for ends in ((here, there), (there, here)):
+                    threading.Thread(target=_forward, args=ends, daemon=True).start()
+
+
+def _forward(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
