@@ -48,11 +48,11 @@ def read_weights(storage: Storage, trial_id: str) -> Weights:
         return Weights(**{**content, "config": parse_config(content["config"], where="its config")})
     except FileNotFoundError:
         raise ValueError(
-            f"{storage.root} keeps no weights of a trial {trial_id!r}: only those of trials with phase confirm and "
+            f"{storage.location} keeps no weights of a trial {trial_id!r}: only those of trials with phase confirm and "
             "status ok are kept, and only by runs that were made since there are such files"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{storage.root}/{_name(trial_id)}: {error}") from error
+        raise ValueError(f"{storage.location}/{_name(trial_id)}: {error}") from error
 
 
 def _name(trial_id: str) -> str:

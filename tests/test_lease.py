@@ -20,7 +20,7 @@ def storage(server: S3Server, request: pytest.FixtureRequest) -> Storage:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases in tenths of seconds."""
-    for name, value in {"BEAT": 0.1, "STALE": 1.0, "SETTLE": 0.05, "LOOK": 0.05}.items():
+    for name, value in {"BEAT": 0.1, "STALE": 3.0, "SETTLE": 0.05, "LOOK": 0.05}.items():
         monkeypatch.setattr(leases, f"{name}_SECONDS", value)
 
 
