@@ -6,10 +6,10 @@ write took longer than SETTLE_SECONDS, the loser notices at its next beat and en
 there twice.
 """
 
-import _thread
 import json
 import os
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -125,7 +125,7 @@ class Lease:
                 owner = self._owner()
                 if not self._is_mine(owner):
                     self.lost_to = owner or {}
-                    _thread.interrupt_main()
+                    os.kill(os.getpid(), signal.SIGINT)
                     return
                 self._write()
             except OSError:  # gone for a moment: the next beat may come through
