@@ -151,6 +151,12 @@ class Storage:
         infos = self.filesystem.get_file_info(selector)
         return sorted(info.base_name for info in infos if info.is_file and (hidden or info.base_name[0] != "."))
 
+    def folders(self, folder: str) -> list[str]:
+        """The folders in a folder, sorted, those that begin with a dot left out; none where there is no folder."""
+        selector = fs.FileSelector(self._path(folder), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        return sorted(info.base_name for info in infos if not info.is_file and info.base_name[0] != ".")
+
     def rename(self, name: str, new_name: str) -> None:
         """Rename a file."""
         self.filesystem.move(self._path(name), self._path(new_name))

@@ -19,6 +19,7 @@ from study.plan import Plan
 from study.prepare import replaced
 from study.records import TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover
 from study.report.__main__ import main as report
+from study.report.run_list import list_runs
 from study.run_file import open_run_file, save_run_file
 from study.storage import Storage
 
@@ -227,10 +228,13 @@ def test_a_damaged_part_is_set_aside_and_uncommitted_rows_are_dropped(storage: S
 
 
 def test_the_report_its_exports_and_a_comparison(
-    run: Storage, tiny_plan: Plan, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    run: Storage, tiny_plan: Plan, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_journal(run, ("val_accuracy",), tiny_plan.cells, [])
-    assert report([run.location, "--compare", run.location]) == 0
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert report([run.location, "--compare", run.location, "--open"]) == 0
+    assert Path(opened[0].removeprefix("file://")).read_bytes() == run.read("report.html")
     assert capsys.readouterr().out.strip() == f"{run.location}/report.html"
     assert run.location.encode() in run.read("report.html")
     assert report([run.location, "--text"]) == 0
@@ -239,6 +243,18 @@ def test_the_report_its_exports_and_a_comparison(
         assert report([run.location, "--export", kind]) == 0
     assert f"{run.location}/export/csv" in capsys.readouterr().out
     assert run.names("export/csv") == ["epochs.csv", "layers.csv", "trials.csv"]
+
+
+def test_the_list_of_runs(run: Storage, runs: str, server: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+    run.beside("reference").write("older/run.json", run.read("run.json"))
+    run.beside(".run.replaced").write("run.json", run.read("run.json"))
+    run.beside("no-run").write("file", b"")
+    assert list_runs(runs)["run"].tolist() == ["reference/older", "run"]
+    assert report(["--storage", f"{runs}?endpoint_override={server.url}"]) == 0
+    assert "2 of 8" in capsys.readouterr().out
+    assert report(["--storage", f"s3://{KEY}:hidden@{BUCKET}/none?endpoint_override={server.url}"]) == 0
+    assert f"No run under s3://{BUCKET}/none/ yet" in capsys.readouterr().out
+    assert report([run.location, "--storage", runs]) == 2
 
 
 # Secrets

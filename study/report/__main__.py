@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ from study.report.export import EXPORTS, export_run
 from study.report.figures import FORMATS, depth_curve_figure, save_figure
 from study.report.layer_figures import error_figure, singular_value_figure
 from study.report.opened_run import OpenedRun, Part, open_run
-from study.report.page import write_report
+from study.report.page import REPORT, write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
-from study.storage import RESULTS
+from study.storage import RESULTS, Storage, shown
 from study.terminal import Parser, exit_code, listing_console
 
 NARROW = 110  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut
@@ -30,6 +31,7 @@ DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one
 EPILOG = """\
 examples:
   python -m study.report                                    list the runs
+  python -m study.report --storage s3://bucket/studies      those in an object store; show one: s3://bucket/studies/RUN
   python -m study.report depth_sweep-quick --open           write the page and open it in the browser
   python -m study.report depth_sweep-quick --text           the same answer in the terminal
   python -m study.report mine --compare depth_sweep-quick   the page, with a section beside the other run
@@ -49,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--compare", metavar="RUN2", help="add a section that sets the run beside this one")
     add("--text", action="store_true", help="print the answer here instead of writing the page")
     add("--figures", type=Path, metavar="DIR", help="write PNG and SVG figures instead of the page")
+    add("--storage", metavar="URI", help=f"the folder or URI whose runs are listed ({RESULTS})")
     add("--export", choices=EXPORTS, help="write RUN/export/ in another tool's format instead of the page")
     return parser
 
@@ -62,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     """Do what the options ask of one run; the page where they ask for nothing else, or for it."""
+    if options.storage:
+        raise ValueError(
+            f"--storage lists the runs there; one of them is named by its path or URI, as in URI/{options.run}"
+        )
     run = open_run(options.run)
     if options.text:
         print_text(run, Console())
@@ -75,8 +82,17 @@ def _report(options: argparse.Namespace) -> int:
         page = write_report(run.storage, open_run(options.compare) if options.compare else None)
         print(page)
         if options.open:
-            webbrowser.open(Path(page).as_uri())
+            webbrowser.open(_as_file(page, run.storage).as_uri())
     return 0
+
+
+def _as_file(page: str, storage: Storage) -> Path:
+    """The page where a browser can open it: a copy of it, if the run lies in an object store."""
+    if not storage.is_object_store:
+        return Path(page)
+    copy = Path(tempfile.mkdtemp(prefix="study-")) / REPORT
+    copy.write_bytes(storage.read(REPORT))
+    return copy
 
 
 def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
@@ -101,21 +117,21 @@ def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
 
 def _print_runs(options: argparse.Namespace) -> int:
     """The list of runs; ValueError where something is asked of a run and none is named."""
-    asked = [f"--{name}" for name, value in vars(options).items() if value]
+    asked = [f"--{name}" for name, value in vars(options).items() if value and name != "storage"]
     if asked:
         raise ValueError(f"which run? {asked[0]} needs one: python -m study.report RUN {asked[0]}")
-    runs = list_runs()
+    runs = list_runs(options.storage or RESULTS)
     if runs.empty:
-        print(f"No run under {RESULTS}/ yet. Start one: python -m study.run depth_sweep")
+        print(f"No run under {shown(options.storage or RESULTS)}/ yet. Start one: python -m study.run depth_sweep")
         return 0
     console = listing_console()
-    shown = COLUMNS if console.width >= NARROW else [name for name in COLUMNS if name != "last_written"]
+    columns = COLUMNS if console.width >= NARROW else [name for name in COLUMNS if name != "last_written"]
     table = Table(box=None, pad_edge=False)
     whole = min(runs["run"].str.len().max(), console.width // 2)  # names are folded last
-    for heading in shown:
+    for heading in columns:
         least = whole if heading == "run" else None
         table.add_column(heading.replace("_", " "), overflow="fold", min_width=least)
-    for row in runs[shown].itertuples(index=False):
+    for row in runs[columns].itertuples(index=False):
         table.add_row(*map(escape, row))
     console.print(table)
     print("\nShow one: python -m study.report RUN --open")

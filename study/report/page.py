@@ -179,7 +179,9 @@ def commands_of(run: OpenedRun) -> list[str]:
     options += f" --seed {declared['seed']}" if declared.get("seed") else ""
     options += f" --trials {run.facts['trials_per_cell']}" if "trials_per_cell" in run.facts else ""
     options += f" --run {run.name}" if run.name != f"{sweep}-{declared.get('scale')}" else ""
-    return [*checkout, f"python -m study.run {sweep}{options}", f"python -m study.report {run.name} --open"]
+    options += f" --storage {run.storage.parent.location}" if run.storage.is_object_store else ""
+    name = run.storage.location if run.storage.is_object_store else run.name
+    return [*checkout, f"python -m study.run {sweep}{options}", f"python -m study.report {name} --open"]
 
 
 def embedded(data: Any) -> str:

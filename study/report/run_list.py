@@ -1,6 +1,7 @@
 """The runs under a folder, one row each: state, progress, best. Reads only; never Ray or torch."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,22 +11,27 @@ from study.analysis.scores import cell_name
 from study.lock import is_held
 from study.report.blocks import seconds
 from study.report.opened_run import OpenedRun, open_run
-from study.storage import RESULTS, RUN_FILE
+from study.storage import RESULTS, RUN_FILE, Storage
 
 COLUMNS = ["run", "state", "trials", "best", "last_written"]
 
 
 def list_runs(results: str | Path = RESULTS) -> pd.DataFrame:
-    """Every run in `results` and `results/reference`: COLUMNS; a run that cannot be read says why in `state`."""
-    folder = Path(results)
-    found = sorted(path.parent for pattern in ("*", "reference/*") for path in folder.glob(f"{pattern}/{RUN_FILE}"))
-    return pd.DataFrame([_row(path, folder) for path in found], columns=COLUMNS)
+    """Every run in `results`, a folder or URI, and in its folder `reference`.
+
+    Returns:
+        COLUMNS, a row a run; one that cannot be read says why in `state`.
+    """
+    storage = Storage.at(results)
+    names = sorted([*storage.folders(""), *(f"reference/{name}" for name in storage.folders("reference"))])
+    are_runs = storage.each(lambda name: storage.exists(f"{name}/{RUN_FILE}"), names)
+    runs = [name for name, is_run in zip(names, are_runs, strict=True) if is_run]
+    return pd.DataFrame(storage.each(partial(_row, storage), runs), columns=COLUMNS)
 
 
-def _row(path: Path, folder: Path) -> dict[str, str]:
-    name = str(path.relative_to(folder))
+def _row(storage: Storage, name: str) -> dict[str, str]:
     try:
-        run = open_run(path)
+        run = open_run(storage.sub(name))
         done, planned = run.progress
         values = (name, _state(run), f"{done} of {planned}", _best(run), _age(run))
     except (KeyError, ValueError, OSError) as error:
