@@ -142,7 +142,7 @@ class Lease:
 
     def _write(self) -> None:
         self._mine["beat"] += 1
-        self._folder.write(self._file, json.dumps(self._mine).encode(), patient=False)
+        self._folder.write_now(self._file, json.dumps(self._mine).encode())
 
 
 def described(owner: Owner) -> str:

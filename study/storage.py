@@ -79,23 +79,24 @@ class Storage:
         """The folder `name` inside."""
         return Storage(self.filesystem, self._path(name))
 
-    def write(self, name: str, content: bytes, *, patient: bool = True) -> None:
+    def write(self, name: str, content: bytes) -> None:
         """Put a file there as a whole: a reader meets the old content or the new, never a part.
 
         Raises:
-            OSError: it cannot be written; to an object store, if `patient`, not within PAUSES either.
+            OSError: it cannot be written; to an object store, not within PAUSES either.
         """
-        for pause in PAUSES if patient and self.is_object_store else ():
+        for pause in PAUSES if self.is_object_store else ():
             try:
-                self._put(name, content)
+                self.write_now(name, content)
             except OSError as error:
                 logger.warning("%s could not be written, again in %g s: %s", self._path(name), pause, error)
                 time.sleep(pause)
             else:
                 return
-        self._put(name, content)
+        self.write_now(name, content)
 
-    def _put(self, name: str, content: bytes) -> None:
+    def write_now(self, name: str, content: bytes) -> None:
+        """As `write`, without patience."""
         target = self._path(name)
         if self.is_object_store:
             self._put_at(target, content)
@@ -189,7 +190,7 @@ class Storage:
         """
         probe = f"{TEMPORARY_PREFIX}probe"
         try:
-            self.write(probe, b"", patient=False)
+            self.write_now(probe, b"")
             self.filesystem.delete_file(self._path(probe))
         except OSError as error:
             raise ValueError(f"storage {self.location} is not writable: {error}") from error
