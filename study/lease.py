@@ -132,13 +132,15 @@ class Lease:
                 continue
 
     def _is_mine(self, owner: Owner | None) -> bool:
-        return owner is not None and owner["token"] == self._mine["token"]
+        return owner is not None and owner.get("token") == self._mine["token"]
 
     def _owner(self) -> Owner | None:
         try:
             return read_json(self._folder, self._file)
         except FileNotFoundError:
             return None
+        except ValueError:  # no JSON: nobody rewrites it, so it grows stale
+            return {}
 
     def _write(self) -> None:
         self._mine["beat"] += 1

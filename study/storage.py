@@ -99,7 +99,8 @@ class Storage:
         """As `write`, without patience."""
         target = self._path(name)
         if self.is_object_store:
-            self._put_at(target, content)
+            with ThreadPoolExecutor(1) as pool:  # Ctrl-C between opening and writing would leave an empty object here
+                pool.submit(self._put_at, target, content).result()
             return
         folder, _, last = target.rpartition("/")
         self.filesystem.create_dir(folder, recursive=True)

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import S3Server
+from s3_server import BUCKET, S3Server
 
 from search_spaces.recipes import he_l2, isometric
 from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
 from study.plan import Overrides, Plan, make_plan
+from study.storage import Storage
 from study.sweeps import NamedSweep
 
 
@@ -68,6 +69,18 @@ def server() -> Iterator[S3Server]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture
+def runs(server: S3Server, request: pytest.FixtureRequest) -> str:
+    """A URI of the test's own, as short as a user's whose environment names endpoint and credentials."""
+    return f"s3://{BUCKET}/{request.node.name.partition('[')[0]}"
+
+
+@pytest.fixture
+def stored(runs: str) -> Storage:
+    """A run's folder there."""
+    return Storage.at(runs).sub("run")
 
 
 @pytest.fixture

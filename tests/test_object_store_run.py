@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pyarrow import fs
-from s3_server import BUCKET, KEY, SECRET, Gate, S3Server
+from s3_server import KEY, SECRET, Gate, S3Server
 from test_end_to_end import TINY_FILE
 
 from study import lease as leases
@@ -25,14 +25,13 @@ from study.storage import Storage
 TRIALS = 8
 PATIENCE_SECONDS = 180.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session", "elsewhere")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
-@pytest.fixture
-def runs(server: S3Server, elsewhere: Path, request: pytest.FixtureRequest) -> str:
-    """Where the test's runs go; a tiny sweep lies in the working directory."""
+@pytest.fixture(autouse=True)
+def tiny_file(elsewhere: Path) -> None:
+    """A tiny sweep in the working directory."""
     (elsewhere / "mine.py").write_text(TINY_FILE)
-    return f"s3://{BUCKET}/{request.node.name}"
 
 
 def finished(runs: str) -> pd.DataFrame:
