@@ -1,5 +1,6 @@
 """Fixtures that several tests share: a sweep small enough for a test, and one Ray session for all that need Ray."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,14 @@ def runs(server: S3Server, request: pytest.FixtureRequest) -> str:
 def stored(runs: str) -> Storage:
     """A run's folder there."""
     return Storage.at(runs).sub("run")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt: Ray Tune leaves a handler of its own behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_the_lease_of_a_driver_that_gives_no_sign_of_life_is_taken_over(stored: 
     assert "host gone, pid 1, started_at then" in said[0]
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("hasty", "interruptible")
 def test_a_driver_whose_lease_was_taken_over_ends(stored: Storage) -> None:
     other = {"host": "other", "pid": 1, "started_at": "now", "token": "x", "beat": 1}
 

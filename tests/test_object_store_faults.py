@@ -57,6 +57,7 @@ def test_a_write_that_keeps_failing_raises(stored: Storage, monkeypatch: pytest.
         Storage(Failing(stored.filesystem, times=1), stored.root).check_writable()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_the_middle_of_a_write_leaves_the_old_content_or_the_new(stored: Storage) -> None:
     stored.write("part", b"old")
     with pytest.raises(KeyboardInterrupt):
