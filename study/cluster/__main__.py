@@ -27,7 +27,7 @@ SUBMIT_EPILOG = """\
 Options of the run are those of `python -m study.run`, and are checked here before anything is sent. Our code and your
 sweep file travel with the job; results, data and environments do not. --data-dir and --storage are places that the
 head sees; without --storage results are in ~/results of the head. Ctrl-C asks whether to detach or to stop the job."""
-ADDRESS_HELP = "the cluster's job server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or the one on this machine)"
+ADDRESS_HELP = "the cluster's job server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or port 8265 of this machine)"
 DRY_RUN = "--dry-run"
 
 

@@ -46,14 +46,14 @@ class JobServer:
 
     @classmethod
     def at(cls, head: str | None) -> Self:
-        """The server at `head`, else at RAY_API_SERVER_ADDRESS or RAY_ADDRESS, else that of a Ray on this machine."""
+        """The server at `head`, else at RAY_API_SERVER_ADDRESS or RAY_ADDRESS, else at this machine's usual port."""
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.ERROR)
-        if head is not None:
-            os.environ[SERVER_VARIABLE] = server_url(head)  # Ray lets its variable win over an argument
         given = os.environ.get(SERVER_VARIABLE) or os.environ.get("RAY_ADDRESS")
-        with _plain_errors(given or "this machine's dashboard (name another with HEAD or --address)"):
-            _check_answers(given or "")
+        if head is not None or not given:
+            given = os.environ[SERVER_VARIABLE] = server_url(head or "127.0.0.1")  # Ray prefers it to an argument
+        with _plain_errors(given):
+            _check_answers(given)
             return cls(JobSubmissionClient())
 
     @property
