@@ -160,7 +160,7 @@ sweep = Sweep(
 )
 launch.run_sweep(NamedSweep("nodes", "Do they share?", sweep), options=Options(address=sys.argv[1]))
 """
-CARD_BYTES, DEPTHS = 3e9, (8, 110)
+CARD_BYTES, DEPTHS = 3e9, (8, 302)
 
 
 def test_trials_share_a_gpu_by_what_they_need(elsewhere: Path, cluster: Cluster) -> None:
@@ -172,7 +172,7 @@ def test_trials_share_a_gpu_by_what_they_need(elsewhere: Path, cluster: Cluster)
         )
         for depth in DEPTHS
     }
-    assert shares[8] < shares[110]
+    assert shares[8] < shares[302]
     cluster.add_node(num_cpus=4, num_gpus=1)
     program = SHARING.format(card_bytes=CARD_BYTES, depths=DEPTHS)
     run = subprocess.run([sys.executable, "-c", program, cluster.address], capture_output=True, text=True, check=False)

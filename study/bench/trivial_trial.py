@@ -12,7 +12,17 @@ SLEEP_SECONDS = 0.2
 
 def trivial_trial(config: dict[str, Any], *, data: object) -> None:
     """Report one epoch and an outcome, as `study.trial.run_trial` does, at once."""
+    _report(config, datetime.now(UTC))
+
+
+def sleeping_trial(config: dict[str, Any], *, data: object) -> None:
+    """Take a little while without a processor, so that many run at once on few cores, then do the same."""
     started = datetime.now(UTC)
+    time.sleep(SLEEP_SECONDS)
+    _report(config, started)
+
+
+def _report(config: dict[str, Any], started: datetime) -> None:
     accuracy = trivial_accuracy(config["learning_rate"])
     epoch = {"epoch": 1, "val_accuracy": accuracy, "train_loss": 1.0, "seconds": 0.0}
     tune.report({"val_accuracy": accuracy, "epoch": epoch, "layers": []})
@@ -24,12 +34,6 @@ def trivial_trial(config: dict[str, Any], *, data: object) -> None:
         "finished_at": datetime.now(UTC),
     }
     tune.report({"val_accuracy": accuracy, "outcome": outcome})
-
-
-def sleeping_trial(config: dict[str, Any], *, data: object) -> None:
-    """Take a little while without a processor, so that many run at once on few cores, then do the same."""
-    time.sleep(SLEEP_SECONDS)
-    trivial_trial(config, data=data)
 
 
 def trivial_accuracy(learning_rate: float) -> float:
