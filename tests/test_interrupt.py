@@ -20,7 +20,7 @@ COMMAND = [
 ]
 TRIALS = 4 * (2 + 3)
 PATIENCE_SECONDS = 180.0
-END_SECONDS = 60.0  # until the last of Ray's processes has noticed that the driver is gone
+END_SECONDS = 90.0  # after a SIGKILL two of Ray's agents wait a minute for its head before they go
 
 pytestmark = pytest.mark.slow
 
@@ -40,12 +40,12 @@ def test_a_stopped_run_keeps_what_had_finished_and_goes_on(elsewhere: Path, stop
         assert "Traceback" not in said
         assert sorted(os.listdir("results")) == [".stopped.lock", "stopped"]
         assert not Path("results/stopped/ray").exists()
-    assert not psutil.wait_procs(of_ray, timeout=END_SECONDS)[1]
     before = read_table("stopped", "trials")
     assert 3 <= len(before) < TRIALS
     again = subprocess.run(COMMAND, capture_output=True, text=True, check=True)
     assert "Traceback" not in again.stdout + again.stderr
     check_complete(before)
+    assert not psutil.wait_procs(of_ray, timeout=END_SECONDS)[1]
 
 
 def wait_for_rows(run: subprocess.Popen[str], count: int) -> None:
