@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import study.ray_environment  # noqa: F401
@@ -34,17 +35,26 @@ def ray_session(address: str | None) -> Iterator[str | None]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     _check_answers(address)
-    try:
-        _join(address) if address else _start()
-    except ConnectionError as error:
-        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
-    except SystemExit:  # how Ray's own handler of SIGTERM ends a program
-        raise KeyboardInterrupt from None
-    try:
-        with replaced(worker, "print_to_stdstream", _drop):
-            yield ray.get_runtime_context().gcs_address if address else None
-    finally:
-        ray.shutdown()
+    with nullcontext("") if address else own_folder() as folder:
+        try:
+            _join(address) if address else _start(folder)
+        except ConnectionError as error:
+            raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
+        except SystemExit:  # how Ray's own handler of SIGTERM ends a program
+            raise KeyboardInterrupt from None
+        try:
+            with replaced(worker, "print_to_stdstream", _drop):
+                yield ray.get_runtime_context().gcs_address if address else None
+        finally:
+            ray.shutdown()
+
+
+def own_folder() -> TemporaryDirectory[str]:
+    """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
+
+    The paths of Ray's sockets must fit 107 bytes, so it lies in /tmp even where TMPDIR leads elsewhere.
+    """
+    return TemporaryDirectory(prefix="study-ray-", dir="/tmp", ignore_cleanup_errors=True)
 
 
 def _drop(*_: object, **__: object) -> None:
@@ -55,7 +65,7 @@ def _join(address: str) -> None:
     ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
 
 
-def _start() -> None:
+def _start(folder: str) -> None:
     """Start Ray so that only this machine reaches it, and that no signal to the driver's process group ends it.
 
     Ray itself replaces 127.0.0.1 by an address that other machines reach, unless it believes that it is on a system
@@ -66,7 +76,8 @@ def _start() -> None:
     with ExitStack() as stack:
         stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
         stack.enter_context(replaced(services, "ConsolePopen", apart))
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+        options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
+        ray.init(address="local", _temp_dir=folder, logging_level=logging.CRITICAL, **options)
 
 
 @contextmanager

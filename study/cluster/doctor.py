@@ -16,7 +16,7 @@ from study.ray_environment import CHOSEN_AUTH_MODE, auth_mode
 from study.cluster import probe
 from study.cluster.checks import Facts, Machine, breaks_a_run, findings
 from study.datasets import DATASETS, find_dataset, load_dataset
-from study.storage import TEMPORARY_PREFIX, Storage
+from study.storage import TEMPORARY_PREFIX, Storage, shown
 
 FOUND_ERRORS = 1
 ANSWER_SECONDS = 180.0  # of a node: it may have to import torch from a network disk first
@@ -76,7 +76,7 @@ def gather(address: str | None, question: Question) -> Facts:
         driver=dataclasses.replace(driver, auth_mode=auth_mode()),
         nodes=nodes,
         silent=silent,
-        storage=question.storage,
+        storage=shown(question.storage) if question.storage else None,
         storage_error=storage_error,
         chosen_auth=CHOSEN_AUTH_MODE,
         has_token=_has_token(),
