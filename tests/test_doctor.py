@@ -9,7 +9,7 @@ import pytest
 from study.cluster import probe
 from study.cluster.__main__ import main
 from study.cluster.checks import findings
-from study.cluster.doctor import Question, gather
+from study.cluster.doctor import Question, examine_as_job, gather
 
 
 def test_a_machine_that_can_run_is_sound(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,3 +67,9 @@ def test_a_containers_memory_is_its_limit(
     monkeypatch.setattr(probe, "MEMORY_LIMIT", tmp_path / "memory.max")
     measured = probe.facts(None, None, None, None)["memory_bytes"]
     assert measured == limit if limit else measured > 2**28
+
+
+def test_keys_of_a_storage_never_become_part_of_a_job() -> None:
+    question = Question(storage="s3://KEY:SECRET@bucket/studies")
+    with pytest.raises(ValueError, match="keys in a URI would be shown with the job"):
+        examine_as_job("http://127.0.0.1:1", question)

@@ -58,8 +58,9 @@ def examine_as_job(head: str, question: Question) -> int:
     """The same, asked on the head, where a submitted run would be led from."""
     from study.cluster.follow import Follower
     from study.cluster.jobs import JobServer
-    from study.cluster.submission import Job
+    from study.cluster.submission import Job, refuse_keys
 
+    refuse_keys(question.storage or "")
     command = ("python", "-m", "study.cluster", "doctor", "--address", "auto", *question.options)
     server = JobServer.at(head)
     return Follower(server, server.submit(Job(command, metadata={"run": "doctor"}))).follow()

@@ -87,8 +87,7 @@ def _job_storage(location: str) -> str:
     """Where the head puts results; ValueError for a folder that would be the job's own and vanish with it."""
     scheme, separator, _ = location.partition("://")
     if separator:
-        if urlsplit(location).password is not None:
-            raise ValueError("--storage: keys in a URI would be shown with the job, so give them to the head instead")
+        refuse_keys(location)
         if scheme not in REACHED_BY_THE_HEAD:
             Storage.at(location)
         return location
@@ -100,6 +99,12 @@ def _job_storage(location: str) -> str:
             "so give an absolute path there, or a URI such as s3://bucket/studies"
         )
     return location
+
+
+def refuse_keys(location: str) -> None:
+    """ValueError for a storage whose URI holds a password: job servers show the commands of jobs to everybody."""
+    if "://" in location and urlsplit(location).password is not None:
+        raise ValueError("--storage: keys in a URI would be shown with the job, so give them to the head instead")
 
 
 def _check_data_dir(data_dir: Path | None) -> None:
