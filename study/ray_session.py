@@ -13,6 +13,7 @@ import study.ray_environment  # noqa: F401
 
 import ray
 from ray._private import ray_constants, services, worker
+from ray.exceptions import RayError
 
 CONNECT_SECONDS = 5.0
 CLIENT = "ray://"  # runs the driver's part inside the cluster, where it cannot write this machine's files
@@ -26,7 +27,7 @@ def ray_session(address: str | None) -> Iterator[str | None]:
     joined, or None.
 
     Raises:
-        ValueError: no cluster answers.
+        ValueError: no cluster answers, or it cannot be joined.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what went wrong is in the tables and on the display
@@ -38,8 +39,6 @@ def ray_session(address: str | None) -> Iterator[str | None]:
     with nullcontext("") if address else own_folder() as folder:
         try:
             _join(address) if address else _start(folder)
-        except ConnectionError as error:
-            raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
         except SystemExit:  # how Ray's own handler of SIGTERM ends a program
             raise KeyboardInterrupt from None
         try:
@@ -62,7 +61,12 @@ def _drop(*_: object, **__: object) -> None:
 
 
 def _join(address: str) -> None:
-    ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except ConnectionError as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
+    except (RayError, RuntimeError) as error:  # another version of Ray or Python there, or no token here
+        raise ValueError(f"the Ray cluster at {address} cannot be joined: {' '.join(str(error).split())}") from error
 
 
 def _start(folder: str) -> None:

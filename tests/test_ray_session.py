@@ -5,8 +5,10 @@ import socket
 
 import psutil
 import pytest
+import ray
+from ray.exceptions import AuthenticationError
 
-from study.ray_session import _check_answers, replaced
+from study.ray_session import _check_answers, _join, replaced
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -25,6 +27,22 @@ def test_what_only_ray_understands_is_left_to_it(address: str | None) -> None:
 def test_a_ray_client_is_refused() -> None:
     with pytest.raises(ValueError, match="Ray Client"):
         _check_answers("ray://head:10001")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("Version mismatch: the cluster was started with:\n    Python: 3.9"), AuthenticationError("no token")],
+    ids=repr,
+)
+def test_a_cluster_that_lets_nobody_in_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def init(**_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ValueError, match=r"^the Ray cluster at head:6379 cannot be joined: [^\n]+$"):
+        _join("head:6379")
 
 
 @pytest.mark.usefixtures("ray_session")
