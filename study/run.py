@@ -14,14 +14,14 @@ from study.plan import Overrides, Plan, make_plan
 from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
 from study.sweeps import list_sweeps, load_sweep
-from study.terminal import Parser, exit_code, plural
+from study.terminal import INTERRUPTED, Parser, exit_code, plural
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
     from study.display import Display
     from study.prepare import Options, PreparedRun
 
 REPLAY = "replay"  # in a sweep's place
-FAILED, INTERRUPTED = 1, 130  # exit codes; 130 is what a shell expects after Ctrl-C
+FAILED = 1  # exit code
 
 EXECUTION = (
     *("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir"),
@@ -103,7 +103,7 @@ def _add_execution_options(group: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    return exit_code(lambda: _command(options))
+    return exit_code(lambda: _command(options), (ValueError, OSError))
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -184,7 +184,7 @@ def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> Non
         )
     started = time.monotonic()
     execute(prepared, how, display)
-    if expected is not None:
+    if expected is not None and prepared.studies.finished:  # not where the time budget ended it
         record_duration(prepared.storage, expected.wall_seconds, time.monotonic() - started)
 
 

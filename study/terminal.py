@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
-PIPE_CLOSED, BAD_INPUT = 1, 2  # exit codes; 2 is argparse's own for what the user must change
+# Exit codes; 2 is argparse's own for what the user must change, 130 what a shell expects after Ctrl-C.
+PIPE_CLOSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 PIPED_WIDTH = 120  # columns off a terminal, so that a table in a file is hardly ever folded
 
 
@@ -23,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] = (ValueError,)) -> int:
     """The exit code of `command`, with its `refusals` told on one line.
 
-    Where the reader of a pipe, such as `head`, has left, the command ends without a word.
+    Where the reader of a pipe, such as `head`, has left, or the user presses Ctrl-C, it ends without a word.
     """
     try:
         code = command()
@@ -31,6 +32,8 @@ def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] 
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's own flush would fail too
         return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except refusals as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

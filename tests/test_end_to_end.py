@@ -18,7 +18,7 @@ from study.epoch_record import EpochRecord
 from study.launch import run_sweep
 from study.plan import Overrides, make_plan
 from study.prepare import Options, prepared_run
-from study.records import SCHEMAS, read_table
+from study.records import SCHEMAS, read_json, read_table
 from study.run import main
 from study.storage import Storage
 from study.sweeps import NamedSweep
@@ -160,6 +160,9 @@ def looking_trial(config: dict, *, data: dict) -> None:
 def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
     assert main([my_sweep, "--time-budget", "1s"]) == 0
     assert len(read_table("my_sweep-quick", "trials")) < 8
+    assert "wall_clock" not in read_json(
+        Storage.at("results/my_sweep-quick"), "run.json"
+    )  # it says nothing of the whole
 
 
 def test_a_full_disk_ends_the_run_in_good_order(

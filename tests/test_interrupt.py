@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from study.records import read_table
-from study.run import INTERRUPTED
+from study.terminal import INTERRUPTED
 
 COMMAND = [
     *(sys.executable, "-m", "study.run", "depth_sweep", "--run", "stopped", "--trials", "2"),

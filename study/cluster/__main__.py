@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     submit = commands.add_parser("submit", help="run a sweep as a job", epilog=SUBMIT_EPILOG, formatter_class=shape)
     submit.add_argument("--detach", action="store_true", help="do not follow the log")
-    submit.add_argument("head", metavar="HEAD", help=f"the cluster's job server, e.g. http://10.0.0.1:{8265}")
+    submit.add_argument("head", metavar="HEAD", help="the cluster's job server, e.g. http://10.0.0.1:8265")
     submit.add_argument("run", nargs=argparse.REMAINDER, metavar="SWEEP|FILE.py [OPTION ..]", help="as for study.run")
     status = commands.add_parser("status", help="the jobs, or one")
     status.add_argument("job", nargs="?", metavar="JOB", help="its id; without one, all are listed")
@@ -66,7 +66,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    return exit_code(lambda: COMMANDS[options.command](options))
+    return exit_code(lambda: COMMANDS[options.command](options), (ValueError, OSError))
 
 
 def _submit(options: argparse.Namespace) -> int:

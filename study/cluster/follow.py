@@ -10,7 +10,8 @@ from ray.job_submission import JobDetails, JobStatus
 
 from study.cluster.jobs import JobServer, ended
 from study.report.blocks import seconds
-from study.run import FAILED, INTERRUPTED
+from study.run import FAILED
+from study.terminal import INTERRUPTED
 
 POLL_SECONDS = 0.5
 
