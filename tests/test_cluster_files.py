@@ -113,7 +113,8 @@ def test_the_slurm_script_asks_for_what_symmetric_run_needs() -> None:
     assert text.rindex("#SBATCH") < text.index("\nset ")
 
 
-def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--storage", "s3://bucket/studies"]], ids=str)
+def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path, more: list[str]) -> None:
     commands = {
         "scontrol": "echo node1; echo node2",
         "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
@@ -128,7 +129,7 @@ def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path) -> None:
     given = {"SUBMIT_DIR": tmp_path, "JOB_ID": 7, "JOB_NODELIST": "node[1-2]", "JOB_NUM_NODES": 2, "CPUS_ON_NODE": 16}
     environment = {f"SLURM_{name}": str(value) for name, value in given.items()}
     done = subprocess.run(
-        ["bash", FILES / "slurm.sh", "depth_sweep", "--time-budget", "7h30m"],  # noqa: S607
+        ["bash", FILES / "slurm.sh", "depth_sweep", "--time-budget", "7h30m", *more],  # noqa: S607
         env=environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -140,7 +141,7 @@ def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path) -> None:
     assert {"--num-cpus=16", "2"} <= set(words)
     run = build_parser().parse_args(words[words.index("study.run") + 1 :])
     assert (run.sweep, run.time_budget_seconds, run.address) == ("depth_sweep", 27_000.0, "auto")
-    assert run.storage == f"{tmp_path}/results"
+    assert run.storage == (more[1] if more else f"{tmp_path}/results")
 
 
 def test_symmetric_run_and_ray_start_know_the_scripts_options() -> None:

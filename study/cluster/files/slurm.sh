@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A Ray cluster inside a Slurm allocation, for one sweep. From the repository's root, with .venv on a shared disk:
 #   sbatch study/cluster/files/slurm.sh depth_sweep --scale paper --time-budget 7h30m
-# What follows the script's name is for study.run. --time-budget ends the run tidily before Slurm does; the same sbatch
-# goes on from there. Whole nodes: at its end symmetric-run stops every Ray of yours on the node.
+# What follows the script's name is for study.run; results are in results/ here, unless --storage says otherwise.
+# --time-budget ends the run tidily before Slurm does; the same sbatch goes on from there. Whole nodes: at its end
+# symmetric-run stops every Ray of yours on the node.
 #SBATCH --job-name=plain-depth-study
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -33,4 +34,4 @@ srun --ntasks="$SLURM_JOB_NUM_NODES" \
     --num-cpus="$SLURM_CPUS_ON_NODE" \
     --include-dashboard=false \
     -- \
-    python -m study.run "$@" --address auto --storage "$SLURM_SUBMIT_DIR/results"
+    python -m study.run --address auto --storage "$SLURM_SUBMIT_DIR/results" "$@"
