@@ -46,6 +46,15 @@ def test_a_cluster_that_does_not_answer_is_refused_in_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_keys_in_a_uri_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    place = "nowhere://key:secret@bucket/x?password=secret"
+    assert gather(None, Question(place)).storage == "nowhere://bucket/x"
+    assert main(["doctor", "--storage", place]) == 1
+    said = capsys.readouterr()
+    assert "nowhere://bucket/x" in said.out
+    assert "secret" not in said.out + said.err
+
+
 def test_a_question_becomes_options_again() -> None:
     question = Question("s3://b/s", "digits", Path("/data"))
     assert question.options == ["--storage", "s3://b/s", "--dataset", "digits", "--data-dir", "/data"]

@@ -43,6 +43,11 @@ BAD_INPUT = [
     (["status", "--address", "127.0.0.1:1"], "no job server answers at http://127.0.0.1:1"),
     (["doctor", "--dataset", "mnist"], "dataset = 'mnist': no such data set"),
     (["doctor", "--address", "http://127.0.0.1:1"], "no job server answers at http://127.0.0.1:1"),
+    (["doctor", "--address", "http://head", "--storage", "s3://key:secret@bucket/x"], "keys in a URI would be shown"),
+    (
+        ["doctor", "--address", "http://head", "--storage", "here/runs"],
+        "--storage here/runs: a job runs in a temporary",
+    ),
     (["cure"], "invalid choice: 'cure'"),
     ([], "the following arguments are required: COMMAND"),
 ]

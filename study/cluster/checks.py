@@ -239,7 +239,10 @@ def check_auth(facts: Facts) -> Iterator[Finding]:
         text = f"{name} runs with RAY_AUTH_MODE={other}, the driver with {mode}: export the same before `ray start`"
         yield Finding(ERROR, "auth", text)
     if mode == "token" and not facts.has_token:
-        yield Finding(ERROR, "auth", "RAY_AUTH_MODE=token and no token here: `ray get-auth-token --generate`")
+        text = (
+            "RAY_AUTH_MODE=token and no token here: a run on this machine alone makes one, a cluster's nodes share one"
+        )
+        yield Finding(NOTE, "auth", f"{text}: `ray get-auth-token --generate`")
     elif facts.chosen_auth is None and facts.has_token:
         text = "RAY_AUTH_MODE is unset and a token lies here: `ray start` would demand it, this project not. Export one"
         yield Finding(NOTE, "auth", f"{text}: RAY_AUTH_MODE=token or disabled")

@@ -55,12 +55,18 @@ def examine(address: str | None, question: Question) -> int:
 
 
 def examine_as_job(head: str, question: Question) -> int:
-    """The same, asked on the head, where a submitted run would be led from."""
+    """The same, asked on the head, where a submitted run would be led from.
+
+    Raises:
+        ValueError: no job server answers, or a place that makes no sense in a job.
+    """
     from study.cluster.follow import Follower
     from study.cluster.jobs import JobServer
-    from study.cluster.submission import Job, refuse_keys
+    from study.cluster.submission import Job, check_data_dir, job_storage
 
-    refuse_keys(question.storage or "")
+    check_data_dir(question.data_dir)
+    if question.storage is not None:
+        question = dataclasses.replace(question, storage=job_storage(question.storage))
     command = ("python", "-m", "study.cluster", "doctor", "--address", "auto", *question.options)
     server = JobServer.at(head)
     return Follower(server, server.submit(Job(command, metadata={"run": "doctor"}))).follow()
@@ -95,7 +101,7 @@ def _marked(location: str | None) -> Iterator[tuple[str | None, str | None]]:
     mark, storage = f"{TEMPORARY_PREFIX}doctor-{secrets.token_hex(4)}", None
     try:
         storage = Storage.at(location).sub(mark)
-        storage.write("driver", b"")
+        storage.write_now("driver", b"")  # impatiently: what is wrong is to be said
     except (OSError, ValueError) as error:
         yield None, str(error)
         return

@@ -139,7 +139,7 @@ def _storage(location: str | None, mark: str | None) -> dict[str, Any]:
         storage = Storage.at(location)
         if not storage.exists(mark):
             return nothing
-        storage.write(f"{mark}/{secrets.token_hex(8)}", b"")
+        storage.write_now(f"{mark}/{secrets.token_hex(8)}", b"")
     except (ImportError, OSError, ValueError) as error:
         return {"storage_seen": False, "storage_error": f"{type(error).__name__}: {error}"}
     return {"storage_seen": True, "storage_error": None}

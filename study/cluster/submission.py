@@ -14,7 +14,7 @@ from study.ray_environment import auth_mode
 from study.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.run import REPLAY, build_parser, planned
 from study.samplers import SearchMethod
-from study.storage import OBJECT_STORES, RESULTS, Storage
+from study.storage import OBJECT_STORES, RESULTS, Storage, shown
 from study.terminal import plural
 
 PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
@@ -66,8 +66,8 @@ def run_job(arguments: Sequence[str]) -> Job:
     if options.sweep.endswith(".py"):
         words[words.index(options.sweep)] = Path(options.sweep).name
         files = (Path(options.sweep).resolve(),)
-    storage = _job_storage(options.storage)
-    _check_data_dir(options.data_dir)
+    storage = job_storage(options.storage)
+    check_data_dir(options.data_dir)
     SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only).check(plan.objectives)
     from study.names import check_names  # imports torch, which takes seconds
 
@@ -79,15 +79,15 @@ def run_job(arguments: Sequence[str]) -> Job:
         files=files,
         metadata={"run": plan.run},
         summary=f"{plan.run}: {plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}, "
-        f"results in {storage}/{plan.run}",
+        f"results in {shown(storage)}/{plan.run}",
     )
 
 
-def _job_storage(location: str) -> str:
+def job_storage(location: str) -> str:
     """Where the head puts results; ValueError for a folder that would be the job's own and vanish with it."""
     scheme, separator, _ = location.partition("://")
     if separator:
-        refuse_keys(location)
+        _refuse_keys(location)
         if scheme not in REACHED_BY_THE_HEAD:
             Storage.at(location)
         return location
@@ -101,13 +101,13 @@ def _job_storage(location: str) -> str:
     return location
 
 
-def refuse_keys(location: str) -> None:
-    """ValueError for a storage whose URI holds a password: job servers show the commands of jobs to everybody."""
-    if "://" in location and urlsplit(location).password is not None:
+def _refuse_keys(location: str) -> None:
+    """ValueError for a URI that holds a password: job servers show the commands of jobs to everybody."""
+    if urlsplit(location).password is not None:
         raise ValueError("--storage: keys in a URI would be shown with the job, so give them to the head instead")
 
 
-def _check_data_dir(data_dir: Path | None) -> None:
+def check_data_dir(data_dir: Path | None) -> None:
     """A data folder is the head's: one that is relative would lie in the job's temporary folder."""
     if data_dir is not None and not (data_dir.is_absolute() or str(data_dir).startswith("~")):
         raise ValueError(f"--data-dir {data_dir}: it is a folder of the head, so give an absolute path there")
