@@ -45,8 +45,8 @@ def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[None]:
             by a KeyboardInterrupt.
     """
     mine = Lease(storage)
-    mine.take(say)
     try:
+        mine.take(say)
         with mine.kept():
             yield
     except KeyboardInterrupt:

@@ -41,6 +41,17 @@ def test_the_lease_of_a_driver_that_gives_no_sign_of_life_is_taken_over(stored: 
     assert "host gone, pid 1, started_at then" in said[0]
 
 
+@pytest.mark.usefixtures("hasty")
+def test_an_interrupt_while_it_is_taken_leaves_no_lease(stored: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leases.time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt), run_lock(stored):
+        pass
+    assert stored.parent.names("", hidden=True) == []
+
+
 @pytest.mark.usefixtures("hasty", "interruptible")
 def test_a_driver_whose_lease_was_taken_over_ends(stored: Storage) -> None:
     other = {"host": "other", "pid": 1, "started_at": "now", "token": "x", "beat": 1}
