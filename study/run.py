@@ -176,7 +176,7 @@ def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> Non
     from study.launch import execute
     from study.run_file import record_duration
 
-    foreseeable = not (prepared.finished_trials or _elsewhere(how.address))
+    foreseeable = not (prepared.finished_trials or prepared.begun or _elsewhere(how.address))
     expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None
     if expected is not None:
         display.say(

@@ -4,7 +4,7 @@ Everything here is plain text: the template escapes it once, when it writes the 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,9 +45,6 @@ class Section:
     title: str
     intro: str = ""
     blocks: list[Block] = field(default_factory=list)
-
-
-Format = Callable[[Any], str]
 
 
 def table(
