@@ -12,10 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from study.dataset_readers import stratified_split
+from study.data.image_folder import PathSplit
+from study.data.image_views import evaluation_view, read_image
+from study.data.readers import stratified_split
 from study.datasets import AnyData, ImageData, ImageSplit, StreamedData
-from study.image_folder import PathSplit
-from study.image_views import evaluation_view, read_image
 
 INVERSE_REGULARIZATIONS = (
     0.01,

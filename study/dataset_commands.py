@@ -13,8 +13,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from study.data.image_folder import ImageFolder
 from study.datasets import DATASETS, find_dataset, missing_message, resolve_data_dir
-from study.image_folder import ImageFolder
 from study.terminal import PIPED_WIDTH, Parser, exit_code, listing_console
 
 NETWORK_PATIENCE_SECONDS = 30.0  # for a silent server; torchvision would wait for ever

@@ -1,7 +1,8 @@
 """The data sets of the study: which there are, whether they are here, and how they come as arrays.
 
 `python -m study.datasets` lists them and `python -m study.datasets fetch NAME` brings one (`study.dataset_commands`).
-A set is held whole as uint8, or, where it is too large for that, by the names of its images (`study.image_folder`).
+A set is held whole as uint8, or, where it is too large for that, by the names of its images
+(`study.data.image_folder`).
 Augmenting and normalising are the trainer's. Never imports Ray, never uses the network.
 """
 
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from study.dataset_readers import (
+from study.data.image_folder import LAYOUT, ImageFolder, StreamedData
+from study.data.readers import (
     Archive,
     Cifar,
     DamagedFile,
@@ -26,7 +28,6 @@ from study.dataset_readers import (
     all_here,
     stratified_split,
 )
-from study.image_folder import LAYOUT, ImageFolder, StreamedData
 
 __all__ = [
     "DATASETS",

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from search_spaces.sweep import Fields
 from study.forecast import GPU_BYTES, Forecast
-from study.memory import PROCESS_BYTES, gpu_share
 from study.plan import Plan, PlannedCell, no_further_cells
 from study.terminal import listing_console, plural
+from study.training.memory import PROCESS_BYTES, gpu_share
 
 MOST_NAME = 40  # columns that a cell's name takes before it is folded
 NO_RECIPE = ""  # the one group of cells where no recipes are compared

@@ -20,12 +20,12 @@ import torch
 from study.cells import CellStudies
 from study.config import TrialConfig
 from study.datasets import AnyData
-from study.memory import keep_freed_memory
-from study.network import build_network
 from study.plan import Plan
 from study.provenance import machine
 from study.storage import Storage
 from study.trainer import Training
+from study.training.memory import keep_freed_memory
+from study.training.network import build_network
 
 KIND = (  # fields that decide what a step costs, depth apart
     *("dataset", "augmentation", "architecture", "network_size", "width", "activation", "regularizer", "modulation"),

@@ -17,22 +17,22 @@ from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from study.cards import Cards
 from study.checkpoint_service import CheckpointService, checkpoint_service
 from study.display import Display
 from study.ending import Ending
-from study.node_loss import forgiven_node_losses
+from study.nodes.cards import Cards
+from study.nodes.node_loss import forgiven_node_losses
+from study.nodes.session import ray_session
+from study.nodes.slots import Slots, living_nodes, resources_of
+from study.nodes.stopping import GO_ON, Stop, stoppable, watched
+from study.nodes.waiting import Waiting
 from study.plan import Overrides, make_plan
 from study.prepare import Options, PreparedRun, prepared_run
-from study.ray_session import ray_session
 from study.recorder import Recorder
 from study.search import JobSearcher, PruningScheduler
-from study.slots import Slots, living_nodes, resources_of
-from study.stopping import GO_ON, Stop, stoppable, watched
 from study.storage import Storage
 from study.sweeps import NamedSweep
 from study.trial import run_trial
-from study.waiting import Waiting
 
 SCRATCH = "ray"  # folder of Ray's own files
 UNBOUNDED = 10**9  # the searcher says when it is finished

@@ -12,7 +12,7 @@ SETTINGS = {
     "RAY_timeout_ms_task_wait_for_death_info": "60000",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a banner even with verbose=0; see study.launch.Silence
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # study.stopping's hears SIGINT
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # study.nodes.stopping's hears SIGINT
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # errors are in the table, and the display says their last line
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # The tables are the only state: Ray's own snapshots are never read, so they need not be frequent.

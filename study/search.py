@@ -10,11 +10,11 @@ from ray.tune.search import Searcher
 
 from study.cells import CellStudies, Job
 from study.config import TrialConfig
-from study.slots import Ask
+from study.nodes.slots import Ask
 
 
 class Room(Protocol):
-    """What study.slots.Slots tells of the cluster."""
+    """What study.nodes.slots.Slots tells of the cluster."""
 
     @property
     def smallest(self) -> Ask:

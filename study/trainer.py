@@ -20,14 +20,14 @@ from models.modulation import build_modulation
 from models.networks import ConvNet
 from study.config import TrialConfig
 from study.datasets import AnyData
-from study.epoch_record import EpochRecord
-from study.learning_rate import learning_rate_at
-from study.network import build_network, compile_network, evaluate
 from study.records import locate_run
-from study.step_values import StepValues
-from study.streaming import open_batches
-from study.tensor_bytes import from_bytes, to_bytes
-from study.update import WeightUpdate
+from study.training.epoch_record import EpochRecord
+from study.training.learning_rate import learning_rate_at
+from study.training.network import build_network, compile_network, evaluate
+from study.training.step_values import StepValues
+from study.training.streaming import open_batches
+from study.training.tensor_bytes import from_bytes, to_bytes
+from study.training.update import WeightUpdate
 from study.weights import Weights, read_weights
 
 ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")

@@ -18,10 +18,16 @@ from ray import tune
 from study.checkpoint_service import CheckpointService
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
-from study.epoch_record import EpochRecord
-from study.memory import cap_memory, keep_freed_memory, peak_memory_bytes, release_freed_memory, reset_peak_memory
 from study.records import SCHEMAS
 from study.trainer import Training
+from study.training.epoch_record import EpochRecord
+from study.training.memory import (
+    cap_memory,
+    keep_freed_memory,
+    peak_memory_bytes,
+    release_freed_memory,
+    reset_peak_memory,
+)
 
 
 def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: CheckpointService | None = None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from study.config import TrialConfig, parse_config
 from study.storage import Storage, file_name
-from study.tensor_bytes import from_bytes, to_bytes
+from study.training.tensor_bytes import from_bytes, to_bytes
 
 FOLDER = "weights"
 

@@ -51,7 +51,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local Ray cluster for all tests that need one."""
-    from study.ray_session import ray_session
+    from study.nodes.session import ray_session
 
     with ray_session(address=None):
         yield

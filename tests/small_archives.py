@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 import torchvision
 
-from study.dataset_readers import FASHION_MNIST_FILES, Archive, ImageSplit
+from study.data.readers import FASHION_MNIST_FILES, Archive, ImageSplit
 from study.datasets import DATASETS
 
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6, 2

@@ -7,7 +7,7 @@ import pytest
 
 from study import baseline
 from study.baseline import linear_baseline
-from study.dataset_readers import ImageSplit
+from study.data.readers import ImageSplit
 from study.datasets import ImageData, load_dataset
 
 

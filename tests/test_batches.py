@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from study.batches import Batches, stream
 from study.datasets import ImageData, ImageSplit
+from study.training.batches import Batches, stream
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ from urllib.error import URLError
 import pytest
 from small_archives import ON_DISK, write_small
 
-from study import dataset_readers
+from study.data import readers
 from study.dataset_commands import main
 from study.datasets import DATASETS
 
@@ -18,7 +18,7 @@ from study.datasets import DATASETS
 @pytest.fixture(autouse=True)
 def _no_installed_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The tests mean the same on machines with and without Debian's package."""
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
 
 
 def test_listing_shows_every_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

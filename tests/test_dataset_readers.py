@@ -20,18 +20,18 @@ from small_archives import (
     write_small,
 )
 
-from study import dataset_readers
+from study.data import readers
+from study.data.readers import FASHION_MNIST_FILES, stratified_split
 from study.dataset_commands import main
-from study.dataset_readers import FASHION_MNIST_FILES, stratified_split
 from study.datasets import DATASETS, load_dataset
 
-DEBIAN_FASHION_MNIST = dataset_readers.DEBIAN_FASHION_MNIST
+DEBIAN_FASHION_MNIST = readers.DEBIAN_FASHION_MNIST
 
 
 @pytest.fixture(autouse=True)
 def _no_installed_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The tests mean the same on machines with and without Debian's package."""
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
 
 
 @pytest.mark.parametrize(("sizes", "taken"), [((40, 40, 40), 12), ((100, 10, 3), 20), ((7, 5), 1), ((5, 5), 9)])
@@ -62,7 +62,7 @@ def test_a_reader_brings_back_what_was_written(name: str, monkeypatch: pytest.Mo
 
 def test_packaged_fashion_mnist_is_preferred_to_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     archive = small_archive("fashion_mnist")
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
     write_idx_files(archive, tmp_path / "packaged", gzip.compress, ".gz")
     shrink_entry("fashion_mnist", archive, monkeypatch)
     data = load_dataset("fashion_mnist", tmp_path / "empty")
@@ -71,7 +71,7 @@ def test_packaged_fashion_mnist_is_preferred_to_the_folder(monkeypatch: pytest.M
 
 
 def test_a_damaged_gzip_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
     write_idx_files(small_archive("fashion_mnist"), tmp_path / "packaged", gzip.compress, ".gz")
     path = tmp_path / "packaged" / f"{FASHION_MNIST_FILES[0]}.gz"
     whole = path.read_bytes()
@@ -85,7 +85,7 @@ def test_a_damaged_gzip_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     not DEBIAN_FASHION_MNIST.is_dir(), reason=f"Debian's dataset-fashion-mnist is not in {DEBIAN_FASHION_MNIST}"
 )
 def test_the_real_fashion_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", DEBIAN_FASHION_MNIST)
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", DEBIAN_FASHION_MNIST)
     data = load_dataset("fashion_mnist")
     assert np.bincount(data.train.labels).tolist() == [5_500] * 10
     assert np.bincount(data.validation.labels).tolist() == [500] * 10

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from small_archives import IN_MEMORY, ON_DISK, WRITERS, write_small
 
-from study import dataset_readers
-from study.dataset_readers import FASHION_MNIST_FILES
+from study.data import readers
+from study.data.readers import FASHION_MNIST_FILES
 from study.datasets import DATASETS, ImageData, MissingDataset, load_dataset, missing_message, resolve_data_dir
 
 
 @pytest.fixture(autouse=True)
 def _no_installed_fashion_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The tests mean the same on machines with and without Debian's package."""
-    monkeypatch.setattr(dataset_readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
+    monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "not_installed")
 
 
 def load_any(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageData:

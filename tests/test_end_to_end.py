@@ -14,7 +14,6 @@ from optuna.storages.journal import JournalFileBackend
 
 from study import datasets, launch, trial
 from study.cells import CellStudies
-from study.epoch_record import EpochRecord
 from study.launch import run_sweep
 from study.plan import Overrides, make_plan
 from study.prepare import Options, prepared_run
@@ -23,6 +22,7 @@ from study.run import main
 from study.storage import Storage
 from study.sweeps import NamedSweep
 from study.trainer import Training
+from study.training.epoch_record import EpochRecord
 
 pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
 

@@ -12,9 +12,9 @@ from torchvision.datasets import ImageFolder
 
 from search_spaces.sweep import Scale, Sweep
 from study.baseline import linear_baseline
+from study.data.image_folder import LAYOUT
 from study.dataset_commands import main
 from study.datasets import MissingDataset, StreamedData, load_dataset
-from study.image_folder import LAYOUT
 from study.launch import run_sweep
 from study.prepare import Options
 from study.records import read_table

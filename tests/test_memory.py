@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from study.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share
+from study.training.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share
 from study.trial import device_of
 
 CARD = 80e9
 
 SCRIPT = """
 import psutil, torch
-from study.memory import keep_freed_memory, release_freed_memory
+from study.training.memory import keep_freed_memory, release_freed_memory
 
 def resident_mb():
     return psutil.Process().memory_info().rss / 2**20

@@ -15,8 +15,8 @@ from ray.cluster_utils import Cluster
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.forecast import trial_bytes
-from study.memory import gpu_share
 from study.records import read_table
+from study.training.memory import gpu_share
 
 COMMAND = [
     *(sys.executable, "-m", "study.run", "depth_sweep", "--trials", "1", "--max-failures", "0"),
@@ -145,7 +145,7 @@ import sys
 from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
-from study.cards import Cards
+from study.nodes.cards import Cards
 from study.prepare import Options
 from study.sweeps import NamedSweep
 

@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
-from study.ray_session import _check_answers, _join, replaced
+from study.nodes.session import _check_answers, _join, replaced
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:

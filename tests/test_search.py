@@ -6,9 +6,9 @@ from ray.tune.search import Searcher
 
 from study.cells import CellStudies
 from study.config import TrialConfig
+from study.nodes.slots import Ask
 from study.plan import Plan
 from study.search import JobSearcher
-from study.slots import Ask
 
 TRIAL = {"status": "ok", "val_accuracy": 0.5}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
+from study.nodes.slots import Ask, Slots, all_fit, resources_of, room_on
 from study.prepare import Options
-from study.slots import Ask, Slots, all_fit, resources_of, room_on
 
 GIB = 2.0**30
 LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}

@@ -8,10 +8,10 @@ from host_reads import NoHostReads
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.learning_rate import learning_rate_at
-from study.step_values import StepValues
 from study.trainer import Training
-from study.update import OPTIMIZERS
+from study.training.learning_rate import learning_rate_at
+from study.training.step_values import StepValues
+from study.training.update import OPTIMIZERS
 
 FIELDS = {
     **{"regularizer": "orthonormal", "regularizer_strength": 0.2, "regularizer_schedule": "linear"},

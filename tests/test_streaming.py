@@ -9,12 +9,12 @@ import pytest
 import torch
 from photographs import SIZE, small_streamed
 
-from study import streaming
 from study.config import TrialConfig
+from study.data.image_views import evaluation_view, read_image
 from study.datasets import StreamedData
-from study.image_views import evaluation_view, read_image
-from study.streaming import StreamedBatches
 from study.trainer import EpochRecord, train
+from study.training import streaming
+from study.training.streaming import StreamedBatches
 
 CPU = torch.device("cpu")
 CLOCK = ("seconds", "images_per_second")

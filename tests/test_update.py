@@ -9,7 +9,7 @@ from torch.nn import functional
 from models.networks import PlainCNN
 from models.regularizers import REGULARIZERS
 from study.config import TrialConfig
-from study.update import OPTIMIZERS, WeightUpdate
+from study.training.update import OPTIMIZERS, WeightUpdate
 
 RATE, STRENGTH, STEPS = 0.05, 0.01, 3
 

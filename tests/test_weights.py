@@ -9,13 +9,13 @@ from models.networks import PlainCNN
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.launch import run_sweep
-from study.network import build_network, evaluate
 from study.plan import Overrides
 from study.records import read_table, write_json
 from study.storage import Storage
-from study.streaming import open_batches
 from study.sweeps import NamedSweep
 from study.trainer import load_network
+from study.training.network import build_network, evaluate
+from study.training.streaming import open_batches
 from study.weights import Weights, read_weights, write_weights
 
 CONFIG = TrialConfig(epochs=1, depth=8, width=4, learning_rate_drops=(0.2,))

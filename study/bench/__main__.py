@@ -65,7 +65,7 @@ def bench(names: Sequence[str], *, quick: bool, json_path: Path | None, console:
     import torch
 
     from study.bench.show import CAPTION, as_json, verdict
-    from study.memory import keep_freed_memory
+    from study.training.memory import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()  # as trials do

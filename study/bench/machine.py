@@ -18,10 +18,10 @@ from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.trivial_trial import trivial_trial
 from study.display import Display
+from study.nodes.session import ray_session
 from study.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
 from study.provenance import ROOT
-from study.ray_session import ray_session
 from study.records import SCHEMAS, read_table
 from study.storage import RESULTS
 from study.sweeps import load_sweep

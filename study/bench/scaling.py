@@ -10,9 +10,9 @@ from study.bench.machine import Watch, carry_out
 from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.trivial_trial import SLEEP_SECONDS, sleeping_trial
+from study.nodes.session import ray_session
 from study.plan import Overrides, Plan, make_plan
 from study.prepare import Options
-from study.ray_session import ray_session
 from study.sweeps import load_sweep
 
 NODES = (1, 2, 4)

@@ -134,7 +134,7 @@ def _ask_nodes(address: str, asked: Sequence[str | None]) -> tuple[list[Machine]
     """Facts of every node that answers, and the names of those that do not."""
     import ray
 
-    from study.ray_session import ray_session
+    from study.nodes.session import ray_session
 
     with ray_session(address):
         nodes = {_name(node): node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]

@@ -14,8 +14,8 @@ from ray import tune
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.forecast import trial_bytes
-from study.memory import SMALLEST_SHARE, gpu_share
 from study.prepare import Options
+from study.training.memory import SMALLEST_SHARE, gpu_share
 
 BELIEF_SECONDS = 2.0  # how long a look at the cluster is believed: new nodes are seen within this
 EXACT = 1e-6  # below what Ray tells apart (1e-4), above what sums of floats are off by

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from models.initializers import INITIALIZERS
 from models.networks import NETWORK_SIZES, ConvNet
-from study.batches import stream
 from study.config import TrialConfig
+from study.training.batches import stream
 
 
 def build_network(config: TrialConfig, in_channels: int, num_classes: int) -> ConvNet:
@@ -42,7 +42,7 @@ def evaluate(
 
     Args:
         network: on the batches' device.
-        batches: normalised images and labels, as `study.streaming.open_batches(...).evaluation(split)` gives them.
+        batches: normalised images and labels, as `study.training.streaming` opens them.
         autocast: `torch.autocast` of another precision than float32; a net trained in bf16 was also evaluated in it.
     """
     network.eval()

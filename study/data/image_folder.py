@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from study.dataset_readers import SplitData, stratified_split
+from study.data.readers import SplitData, stratified_split
 
 FOLDER = "imagefolder"  # below data_dir
 LAYOUT = "put images there as train/CLASS/*.jpg and val/CLASS/*.jpg (val becomes the test set)"

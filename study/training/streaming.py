@@ -1,7 +1,7 @@
 """A data set too large to hold, in batches: images are decoded when they are wanted, in worker processes or here.
 
-The counterpart of `study.batches.Batches`. What an image looks like depends on seed, epoch and image alone, never on
-who decodes it, so that the number of workers changes no record. Draws from no global generator.
+The counterpart of `study.training.batches.Batches`. What an image looks like depends on seed, epoch and image
+alone, never on who decodes it, so that the number of workers changes no record. Draws from no global generator.
 """
 
 import multiprocessing
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from study.batches import Batches, Normalizer, stream
+from study.data.image_folder import StreamedData
+from study.data.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
 from study.datasets import AnyData, ImageData
-from study.image_folder import StreamedData
-from study.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
+from study.training.batches import Batches, Normalizer, stream
 
 EVALUATION_BATCH = 64  # photographs are large: the first activation of 64 is 200 MB in an ImageNet-size net
 START_METHOD = "forkserver"  # a trial's process has threads, which a plain fork does not survive

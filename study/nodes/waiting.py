@@ -11,7 +11,7 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from study.slots import Ask, Slots
+from study.nodes.slots import Ask, Slots
 
 REPEAT_SECONDS = 60.0
 LOOK_SECONDS = 1.0

@@ -4,7 +4,7 @@ import torch
 
 from models.schedules import SCHEDULES
 from study.config import TrialConfig
-from study.learning_rate import learning_rate_at, phase_ends
+from study.training.learning_rate import learning_rate_at, phase_ends
 
 
 class StepValues:

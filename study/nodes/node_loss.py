@@ -9,7 +9,7 @@ import study.ray_environment  # noqa: F401
 from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 
-from study.ray_session import replaced
+from study.nodes.session import replaced
 
 FORGIVEN = 5  # losses a trial: one that brings down every node it runs on must end some time
 NODE_DIED = "its node has died"  # what Ray says of a worker whose node is gone, and of no other
