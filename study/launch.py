@@ -43,6 +43,8 @@ def run_sweep(
 ) -> Storage:
     """Run a sweep, or what is missing of it, and return where its results lie.
 
+    A Ray cluster that is lost ends the whole process with exit code 1, for Ray would hang: see `study.nodes.stopping`.
+
     Raises:
         ValueError: bad input, before any trial has started.
         KeyboardInterrupt: interrupted; what had finished is on disk.
@@ -67,7 +69,7 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
     """
     ending = Ending(options.time_budget_seconds, prepared.studies.trial_count)
     with ray_session(options.address) as joined:
-        slots = Slots(options, prepared.data, living_nodes, Cards().smallest_bytes)
+        slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes)
         slots.check_possible(cell.config(cell.known, seed=0) for cell in prepared.plan.cells)
         if joined is not None:
             display.say(f"Joined the Ray cluster at {joined}: {len(living_nodes())} nodes, {slots.count()} slots.")

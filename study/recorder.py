@@ -86,7 +86,8 @@ class Recorder(DriverOnly, Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial raised, or its worker was lost, more often than is allowed."""
-        error = _innermost(Path(trial.error_file).read_text())  # trial.get_error() looks where it is not yet
+        file = trial.error_file  # trial.get_error() looks where it is not yet
+        error = _innermost(Path(file).read_text()) if file else "unknown error"
         status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
         self._commit_trial(trial, {"status": status, "error": error, "attempts": self._attempts(trial)})
 

@@ -239,7 +239,10 @@ def load_network(run: str | Path, trial_id: str) -> ConvNet:
     """
     weights = read_weights(locate_run(run), trial_id)
     network = build_network(weights.config, weights.in_channels, weights.num_classes)
-    network.load_state_dict(weights.state)
+    try:
+        network.load_state_dict(weights.state)
+    except RuntimeError as error:  # torch's word for keys or shapes that do not fit
+        raise ValueError(f"the weights of {trial_id} do not fit its net: {error}") from error
     return network.to(memory_format=torch.channels_last).eval()
 
 

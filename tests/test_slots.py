@@ -1,5 +1,6 @@
 """What trials ask of Ray and how many fit, without Ray running; and on a node with a made-up GPU."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -52,6 +53,17 @@ def test_what_no_node_can_give_is_refused_with_the_largest_nodes_figures() -> No
     with pytest.raises(ValueError, match=r"--gpus-per-trial 1.5: more than one GPU must be a whole number"):
         slots([GPU_NODE], gpus_per_trial=1.5).check_possible()
     slots([LAPTOP, GPU_NODE], card_bytes=GIB).check_possible([config(200, 512)])
+
+
+def test_gpus_that_join_a_run_on_cpus_are_passed_over() -> None:
+    nodes = [LAPTOP]
+    settled, told = slots(nodes), slots(nodes, gpus_per_trial=0.0)
+    assert not settled.passes_over_gpus
+    nodes.append(GPU_NODE)
+    settled._seen_at = told._seen_at = -math.inf
+    assert settled.passes_over_gpus
+    assert not told.passes_over_gpus
+    assert settled.ask(config(8)) == Ask(0.0, 1.0)
 
 
 def test_no_share_is_put_together_from_two_cards() -> None:

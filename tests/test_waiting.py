@@ -30,7 +30,7 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
     monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray, "cluster_resources", lambda: FULL)
     monkeypatch.setattr(ray, "available_resources", dict)
-    callback = Waiting(SimpleNamespace(largest=ASK, count=lambda: 2), said.append)
+    callback = Waiting(SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False), said.append)
     trial = SimpleNamespace(status="PENDING")
 
     def let_pass(seconds: int) -> int:
@@ -45,3 +45,13 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
     assert let_pass(int(REPEAT_SECONDS)) == 3
     trial.status = "RUNNING"
     assert let_pass(300) == 3
+
+
+def test_gpus_that_join_a_run_on_cpus_are_told_of_once() -> None:
+    said: list[str] = []
+    slots = SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=True)
+    callback = Waiting(slots, said.append)
+    for _ in range(3):
+        callback._looked_at = 0.0
+        callback.on_step_end(0, [SimpleNamespace(status="RUNNING")])
+    assert said == ["GPUs have joined. This run goes on with CPUs: stop it and start it again to use them."]

@@ -1,5 +1,7 @@
 """How much memory the cluster's GPUs have, which Ray does not know: each node that has any is asked once."""
 
+from collections.abc import Callable
+
 import study.ray_environment  # noqa: F401
 
 import ray
@@ -10,9 +12,14 @@ SLIVER = 0.0001  # of a GPU: the least that Ray gives, so that the task sees one
 
 
 class Cards:
-    """The memory of GPUs by node. A node whose GPUs others hold answers once they let go."""
+    """The memory of GPUs by node. A node whose GPUs others hold answers once they let go.
 
-    def __init__(self) -> None:
+    Args:
+        say: takes a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._asked: dict[str, ray.ObjectRef[int]] = {}
         self._bytes: dict[str, int] = {}
         self._wait_seconds = FIRST_SECONDS
@@ -23,6 +30,8 @@ class Cards:
             if node["Alive"] and node["Resources"].get("GPU", 0) >= 1 and node["NodeID"] not in self._asked:
                 self._asked[node["NodeID"]] = _ask(node["NodeID"])
         open_asks = [answer for node, answer in self._asked.items() if node not in self._bytes]
+        if open_asks and self._wait_seconds:
+            self._say(f"Asking the nodes for their GPUs' memory, up to {self._wait_seconds:.0f} s.")
         if open_asks:
             ray.wait(open_asks, num_returns=len(open_asks), timeout=self._wait_seconds)
             self._wait_seconds = 0.0  # later nodes are not waited for

@@ -70,9 +70,16 @@ class Slots:
         self._seen_at = -math.inf
         self._capacities: dict[Ask, int] = {}
         self._gpus = options.gpus_per_trial
-        if self._gpus is None and not any(node.get("GPU", 0) >= 1 for node in nodes()):
+        self._settled_for_cpus = self._gpus is None and not has_gpu(nodes())
+        if self._settled_for_cpus:
             self._gpus = 0.0
         self.largest = self.smallest
+
+    @property
+    def passes_over_gpus(self) -> bool:
+        """Whether GPUs have joined after the run had begun on CPUs: one run does not compare trials of both."""
+        self._refresh()
+        return self._settled_for_cpus and has_gpu(self._nodes)
 
     @property
     def smallest(self) -> Ask:
@@ -112,11 +119,11 @@ class Slots:
         if self._gpus is not None and self._gpus > 1 and self._gpus % 1:
             raise ValueError(f"--gpus-per-trial {self._gpus:g}: more than one GPU must be a whole number")
         if not self._capacity(self.largest):
-            best = max(self._nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
+            best = max(self._nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
             raise ValueError(
                 f"a trial asks for {self.largest.cpus:g} CPUs and {self.largest.gpus:g} GPUs, and the largest "
                 f"node has {best.get('CPU', 0):g} and {best.get('GPU', 0):g}: "
-                "lower --cpus-per-trial or --gpus-per-trial"
+                "lower --cpus-per-trial or --gpus-per-trial, or wait until the cluster's nodes have joined"
             )
 
     def _refresh(self) -> None:
@@ -128,6 +135,11 @@ class Slots:
         if ask not in self._capacities:
             self._capacities[ask] = sum(room_on(node, ask) for node in self._nodes)
         return self._capacities[ask]
+
+
+def has_gpu(nodes: Sequence[Node]) -> bool:
+    """Whether any of them has a whole GPU."""
+    return any(node.get("GPU", 0) >= 1 for node in nodes)
 
 
 def room_on(node: Node, ask: Ask) -> int:

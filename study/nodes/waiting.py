@@ -29,6 +29,7 @@ class Waiting(DriverOnly, Callback):
     def __init__(self, slots: Slots, say: Callable[[str], None]) -> None:
         self._slots, self._say = slots, say
         self._looked_at, self._ran_at = -math.inf, time.monotonic()
+        self._told_of_gpus = False
 
     def say_at_once(self) -> None:
         """Before the first trial: whatever is in use now is in use by others."""
@@ -40,6 +41,9 @@ class Waiting(DriverOnly, Callback):
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
+        if not self._told_of_gpus and self._slots.passes_over_gpus:
+            self._told_of_gpus = True
+            self._say("GPUs have joined. This run goes on with CPUs: stop it and start it again to use them.")
         if any(trial.status == Trial.RUNNING for trial in trials):
             self._ran_at = now
         elif now - self._ran_at > REPEAT_SECONDS:
