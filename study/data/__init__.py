@@ -1,1 +1,1 @@
-"""What data sets are read from: archives, folders of images, and how an image is looked at. Imports nothing of training."""
+"""What data sets are read from: archives, folders of images, and how an image is looked at."""
