@@ -3,7 +3,9 @@
 What remains open: objects are written without conditions, so two drivers that start within the same second may both
 write. Each reads again before it goes on, which shows the loser the other's name. Where even that misses, because a
 write took longer than SETTLE_SECONDS, the loser notices at its next beat and ends; what both have recorded by then is
-there twice.
+there twice, or, where both chose the same number for a part of a table, one driver's newest part has taken the place of
+the other's. The loser ends in good order, so rows of what it had finished may follow; run.json, journal
+and checkpoints it leaves to the other.
 """
 
 import json
@@ -36,8 +38,11 @@ def this_driver() -> Owner:
 
 
 @contextmanager
-def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[None]:
+def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Hold the run in `storage` while the block runs. Beats are compared, not times: clocks may differ.
+
+    Yields a check for the block's end, before it rewrites what another driver may have by now: it raises RuntimeError
+    as below, without waiting for the next beat.
 
     Raises:
         ValueError: another driver holds it, and gave a sign of life within STALE_SECONDS.
@@ -48,11 +53,11 @@ def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[None]:
     try:
         mine.take(say)
         with mine.kept():
-            yield
+            yield mine.check_held
     except KeyboardInterrupt:
         if mine.lost_to is None:
             raise
-        raise RuntimeError(f"run {storage.name} was taken over: {described(mine.lost_to)}") from None
+        raise mine.loss() from None
     finally:
         mine.release()
 
@@ -97,6 +102,15 @@ class Lease:
             ended.set()
             thread.join()
 
+    def check_held(self) -> None:
+        """RuntimeError when another driver has taken the run over."""
+        if self._is_lost():
+            raise self.loss()
+
+    def loss(self) -> RuntimeError:
+        """What to raise then."""
+        return RuntimeError(f"run {self._run} was taken over: {described(self.lost_to or {})}")
+
     def release(self) -> None:
         """Leave the run to others, unless another driver has it already; a lease that cannot be removed grows stale."""
         try:
@@ -122,14 +136,18 @@ class Lease:
     def _beat(self, ended: threading.Event) -> None:
         while not ended.wait(BEAT_SECONDS):
             try:
-                owner = self._owner()
-                if not self._is_mine(owner):
-                    self.lost_to = owner or {}
+                if self._is_lost():
                     os.kill(os.getpid(), signal.SIGINT)
                     return
                 self._write()
             except OSError:  # gone for a moment: the next beat may come through
                 continue
+
+    def _is_lost(self) -> bool:
+        owner = self._owner()
+        if self.lost_to is None and not self._is_mine(owner):
+            self.lost_to = owner or {}
+        return self.lost_to is not None
 
     def _is_mine(self, owner: Owner | None) -> bool:
         return owner is not None and owner.get("token") == self._mine["token"]

@@ -20,26 +20,32 @@ PATIENCE_SECONDS = 0.5  # of a driver that starts: whoever only looks holds the 
 
 
 @contextmanager
-def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[None]:
+def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[Callable[[], None]]:
     """Hold the run in `storage` while the block runs; where there are no locks, by a lease.
+
+    Yields a check that it is still held, which raises RuntimeError: a lease may be lost, a lock is not.
 
     Raises:
         ValueError: another driver holds it; the message says which.
     """
     if not isinstance(storage.filesystem, fs.LocalFileSystem):
-        with lease(storage, say):
-            yield
+        with lease(storage, say) as check_held:
+            yield check_held
         return
     lock, owner = _files(storage)
     try:
         with FileLock(lock, timeout=PATIENCE_SECONDS):
             owner.write_text(json.dumps(this_driver()))
             try:
-                yield
+                yield _never_lost
             finally:
                 owner.unlink(missing_ok=True)
     except Timeout:
         raise ValueError(f"run {storage.name} is being run already: {_describe(owner)}") from None
+
+
+def _never_lost() -> None:
+    """The check of a lock."""
 
 
 def is_held(storage: Storage) -> bool:

@@ -77,20 +77,24 @@ class PreparedRun:
 def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> Iterator[PreparedRun]:
     """Check and load all that a run needs, and hold its lock; at the end, however it comes, export the journal.
 
+    A driver that has lost the run to another leaves what lies there alone.
+
     Raises:
         ValueError: unknown names, unwritable storage, a changed declaration, a missing data set, or another driver at
             work on the run.
+        RuntimeError: another driver has taken the run over.
     """
     storage = Storage.at(options.storage).sub(plan.run)
     if not options.fresh:
         open_run_file(storage, plan)  # again under the lock; here, a changed declaration is refused at once
     data = checked_data(plan, options)
     storage.check_writable()
-    with run_lock(storage, say), replaced(storage) if options.fresh else nullcontext():
+    with run_lock(storage, say) as check_held, replaced(storage) if options.fresh else nullcontext():
         prepared = _prepare(plan, options, storage, data, say)
         try:
             yield prepared
         finally:
+            check_held()
             _close(prepared)
 
 

@@ -1,4 +1,7 @@
-"""Where a run's files lie: a local folder or a URI that pyarrow opens. Whole files, replaced atomically.
+"""Where a run's files lie: a local folder or an object store of S3's kind. Whole files, replaced atomically.
+
+Tested with S3 alone. The URIs of Google's store, `gs://`, are passed to pyarrow untested; others are refused, because
+pyarrow does not tell what would open their files again.
 
 Credentials come from where pyarrow looks for them: the environment, files of the cloud's own tools, or the URI. They
 are kept in the open file system alone: no location, message or file of a run has them.
@@ -23,7 +26,7 @@ JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
 TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
 NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 bytes
 # Name of a file system to its URIs' scheme. A file appears there whole, when its upload is complete: without a rename.
-OBJECT_STORES = {"s3": "s3", "gcs": "gs", "abfs": "abfs"}
+OBJECT_STORES = {"s3": "s3", "gcs": "gs"}
 CONNECTIONS = 16  # requests at a time to an object store; the S3 client keeps 25 connections
 # Seconds until a write to an object store is tried again: a minute in all, beside the seconds that pyarrow tries.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -44,15 +47,17 @@ class Storage:
         """The storage at a local path or a URI.
 
         Raises:
-            ValueError: the URI's scheme or form is unknown.
+            ValueError: the URI's scheme or form is unknown, or it names a file system that `location` could not tell.
         """
         if "://" not in str(location):
             return cls(fs.LocalFileSystem(), str(Path(location).expanduser().absolute()))
         try:
             filesystem, root = fs.FileSystem.from_uri(str(location))
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:  # ImportError: of packages that pyarrow asks for
             told = str(error).replace(str(location), shown(location))
             raise ValueError(f"storage {shown(location)}: {told}") from None
+        if filesystem.type_name not in (*OBJECT_STORES, "local"):
+            raise ValueError(f"storage {shown(location)}: give a path, s3://bucket/folder or gs://bucket/folder")
         return cls(filesystem, root)
 
     @property

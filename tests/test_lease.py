@@ -2,18 +2,23 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from study import lease as leases
 from study.lock import is_held, run_lock
+from study.plan import Plan
+from study.prepare import Options, prepared_run
 from study.storage import Storage
+
+OTHER = {"host": "other", "pid": 1, "started_at": "now", "token": "x", "beat": 1}
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases in tenths of seconds."""
-    for name, value in {"BEAT": 0.1, "STALE": 3.0, "SETTLE": 0.05, "LOOK": 0.05}.items():
+    """Leases in tenths of seconds, but that a driver on a busy machine is not taken for dead."""
+    for name, value in {"BEAT": 0.1, "STALE": 30.0, "SETTLE": 0.05, "LOOK": 0.05}.items():
         monkeypatch.setattr(leases, f"{name}_SECONDS", value)
 
 
@@ -31,7 +36,10 @@ def test_a_second_driver_is_refused_with_the_first_ones_host_pid_and_start(store
 
 
 @pytest.mark.usefixtures("hasty")
-def test_the_lease_of_a_driver_that_gives_no_sign_of_life_is_taken_over(stored: Storage) -> None:
+def test_the_lease_of_a_driver_that_gives_no_sign_of_life_is_taken_over(
+    stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "STALE_SECONDS", 1.0)
     dead = {"host": "gone", "pid": 1, "started_at": "then", "token": "x", "beat": 7}
     stored.parent.write(".run.owner.json", json.dumps(dead).encode())
     said: list[str] = []
@@ -54,14 +62,27 @@ def test_an_interrupt_while_it_is_taken_leaves_no_lease(stored: Storage, monkeyp
 
 @pytest.mark.usefixtures("hasty", "interruptible")
 def test_a_driver_whose_lease_was_taken_over_ends(stored: Storage) -> None:
-    other = {"host": "other", "pid": 1, "started_at": "now", "token": "x", "beat": 1}
-
     def drive() -> None:
         with run_lock(stored):
             for _ in range(300):  # again, as a driver does: a beat of the first may come between
-                stored.parent.write(".run.owner.json", json.dumps(other).encode())
+                stored.parent.write(".run.owner.json", json.dumps(OTHER).encode())
                 time.sleep(0.1)
 
     with pytest.raises(RuntimeError, match="run run was taken over: host other, pid 1"):
         drive()
-    assert json.loads(stored.parent.read(".run.owner.json")) == other
+    assert json.loads(stored.parent.read(".run.owner.json")) == OTHER
+
+
+def test_a_driver_whose_lease_was_taken_over_leaves_the_run_alone(runs: str, elsewhere: Path, tiny_plan: Plan) -> None:
+    """Though it has had no beat since, and its block ends well."""
+    stored = Storage.at(runs).sub(tiny_plan.run)
+
+    def drive() -> None:
+        with prepared_run(tiny_plan, Options(storage=runs), print):
+            stored.parent.write(f".{stored.name}.owner.json", json.dumps(OTHER).encode())
+            stored.write("run.json", b"the other's")
+
+    with pytest.raises(RuntimeError, match="was taken over: host other, pid 1"):
+        drive()
+    assert stored.read("run.json") == b"the other's"
+    assert not stored.exists("optuna.journal")

@@ -2,13 +2,17 @@
 
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import psutil
 import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
-from study.nodes.session import _check_answers, _join, replaced
+from study.nodes import session
+from study.nodes.session import _check_answers, _join, own_folder, replaced
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -59,6 +63,30 @@ def test_a_ray_of_our_own_listens_on_this_machine_alone_and_apart_from_our_signa
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
     assert any("raylet" in process.name() for process in processes)
     assert all(os.getpgid(process.pid) != os.getpgid(0) for process in processes)
+
+
+def test_the_folder_of_a_driver_that_was_killed_goes_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(session, "TEMPORARY", tmp_path)
+    kept = {f"study-ray-{os.getpid()}-abc", f"study-{ended.pid}-abc", "study-ray-x-abc", "study-ray-abc"}
+    for name in (*kept, f"study-ray-{ended.pid}-abc"):
+        (tmp_path / name / "session").mkdir(parents=True)
+    with own_folder() as folder:
+        assert Path(folder).name.startswith(f"study-ray-{os.getpid()}-")
+        assert {path.name for path in tmp_path.iterdir()} == kept | {Path(folder).name}
+
+
+def test_the_folder_of_another_users_driver_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "TEMPORARY", tmp_path)
+    monkeypatch.setattr(session, "_lives", lambda _pid: False)
+    (tmp_path / "study-ray-1-abc").mkdir()
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with own_folder():
+        assert (tmp_path / "study-ray-1-abc").exists()
 
 
 def test_an_attribute_that_a_later_ray_lacks_is_no_error() -> None:

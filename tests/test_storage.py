@@ -48,6 +48,12 @@ def test_an_unknown_scheme_is_refused() -> None:
         Storage.at("nowhere://x")
 
 
+@pytest.mark.parametrize("uri", ["mock://bucket/x", "abfs://container@account.dfs.core.windows.net/x"])
+def test_a_file_system_whose_uri_could_not_be_told_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"^storage (mock|abfs)://.*: give a path, s3://bucket/folder or gs://"):
+        Storage.at(uri)
+
+
 def test_a_place_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="not writable"):

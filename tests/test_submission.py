@@ -1,5 +1,6 @@
 """What a job consists of, and what is refused before anything is sent."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_bad_input_gives_one_message_and_exit_code_2(
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # set by the command itself, so that it is put back after the test
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     try:
         code = main(arguments)
     except SystemExit as leaving:
@@ -72,6 +73,7 @@ def test_bad_input_gives_one_message_and_exit_code_2(
     assert error.count("\n") == 1
     assert message in error
     assert not list(elsewhere.iterdir())
+    assert "RAY_API_SERVER_ADDRESS" not in os.environ
 
 
 def test_a_job_runs_what_was_asked_on_the_cluster_and_keeps_results_out_of_its_own_folder() -> None:

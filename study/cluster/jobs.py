@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -50,9 +50,11 @@ class JobServer:
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.ERROR)
         given = os.environ.get(SERVER_VARIABLE) or os.environ.get("RAY_ADDRESS")
+        scope: AbstractContextManager[None] = nullcontext()
         if head is not None or not given:
-            given = os.environ[SERVER_VARIABLE] = server_url(head or "127.0.0.1")  # Ray prefers it to an argument
-        with _plain_errors(given):
+            given = server_url(head or "127.0.0.1")
+            scope = _told_to_ray(given)
+        with _plain_errors(given), scope:
             _check_answers(given)
             return cls(JobSubmissionClient())
 
@@ -104,6 +106,20 @@ class JobServer:
     def _errors(self, job_id: str | None = None) -> Iterator[None]:
         with _plain_errors(self.address, job_id):
             yield
+
+
+@contextmanager
+def _told_to_ray(url: str) -> Iterator[None]:
+    """The environment names the server while the block runs: Ray prefers that to an argument."""
+    before = os.environ.get(SERVER_VARIABLE)
+    os.environ[SERVER_VARIABLE] = url
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SERVER_VARIABLE]
+        else:
+            os.environ[SERVER_VARIABLE] = before
 
 
 def server_url(head: str) -> str:

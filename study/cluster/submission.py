@@ -20,7 +20,7 @@ from study.terminal import plural
 PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 JOB_STORAGE = "~/results"  # of the head's user: a job's own folder is temporary, so results must not lie in it
-REACHED_BY_THE_HEAD = (*OBJECT_STORES, "gs", "abfss", "hdfs")  # perhaps by it alone, so not looked at from here
+REACHED_BY_THE_HEAD = (*OBJECT_STORES, *OBJECT_STORES.values())  # perhaps by it alone, so not looked at from here
 STOP = {
     "RAY_JOB_STOP_SIGNAL": "SIGINT",  # as Ctrl-C: the run writes what has finished and says how to go on
     "RAY_JOB_STOP_WAIT_TIME_S": "60",  # Ray kills after it; 3 s unless told, too few for a slow object store

@@ -3,9 +3,11 @@
 import functools
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +18,8 @@ from ray._private import ray_constants, services, worker
 from ray.exceptions import RayError
 
 CONNECT_SECONDS = 5.0
+# Even where TMPDIR leads elsewhere: the paths of Ray's sockets must fit 107 bytes.
+TEMPORARY = Path("/tmp")  # noqa: S108, names in it are made by tempfile
 CLIENT = "ray://"  # runs the driver's part inside the cluster, where it cannot write this machine's files
 
 
@@ -51,9 +55,24 @@ def ray_session(address: str | None) -> Iterator[str | None]:
 def own_folder() -> TemporaryDirectory[str]:
     """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
 
-    The paths of Ray's sockets must fit 107 bytes, so it lies in /tmp even where TMPDIR leads elsewhere.
+    It bears the driver's pid, and those that killed drivers of this user have left go now.
     """
-    return TemporaryDirectory(prefix="study-ray-", dir="/tmp", ignore_cleanup_errors=True)
+    for folder in TEMPORARY.glob("study-ray-*-*"):
+        with suppress(OSError):  # another driver that starts may have been faster
+            pid = folder.name.split("-")[2]
+            if pid.isdecimal() and folder.lstat().st_uid == os.getuid() and not _lives(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+    return TemporaryDirectory(prefix=f"study-ray-{os.getpid()}-", dir=TEMPORARY, ignore_cleanup_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _drop(*_: object, **__: object) -> None:
