@@ -4,8 +4,8 @@ What remains open: objects are written without conditions, so two drivers that s
 write. Each reads again before it goes on, which shows the loser the other's name. Where even that misses, because a
 write took longer than SETTLE_SECONDS, the loser notices at its next beat and ends; what both have recorded by then is
 there twice, or, where both chose the same number for a part of a table, one driver's newest part has taken the place of
-the other's. The loser ends in good order, so rows of what it had finished may follow; run.json, journal
-and checkpoints it leaves to the other.
+the other's. The loser ends in good order, so rows of what it had finished may follow; run.json, journal and
+checkpoints it leaves to the other.
 """
 
 import json
