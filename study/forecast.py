@@ -107,7 +107,7 @@ def kind_of(config: TrialConfig) -> str:
 
 
 class Readings:
-    """Measured seconds a step, kept in a file."""
+    """Measured seconds a step, kept in a file; those of a busy machine serve one forecast alone."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -125,6 +125,8 @@ class Readings:
         of_kind = self._here.setdefault(kind_of(config), {})
         if str(config.depth) not in of_kind:
             of_kind[str(config.depth)] = probe(config, data)
+            if busy():
+                return
             with suppress(OSError, ValueError):  # a cache that cannot be kept costs a probe, never a run
                 cache = Storage.at(self._file.parent)
                 cache.write(self._file.name, json.dumps(self._all, indent=1).encode())
@@ -138,6 +140,11 @@ class Readings:
             return float(seconds[0] * config.depth / depths[0])
         slope, intercept = np.polyfit(depths, seconds, 1)
         return float(max(intercept + slope * config.depth, min(seconds) / 2))
+
+
+def busy() -> bool:
+    """Whether others hold this machine's CPUs: what is read then is true for now, and not worth keeping."""
+    return os.getloadavg()[0] >= (os.cpu_count() or 1)
 
 
 def _kept(file: Path) -> dict[str, dict[str, dict[str, float]]]:

@@ -42,12 +42,24 @@ def test_what_was_measured_once_is_not_measured_again(
     tiny_plan: Plan, tmp_path: Path, digits: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probed = []
+    monkeypatch.setattr(room, "busy", lambda: False)
     monkeypatch.setattr(room, "probe", lambda config, _data: probed.append(config) or 0.1)
     for _ in range(2):
         taken = forecast(tiny_plan, {"digits": digits}, 2, tmp_path / "kept.json")
     assert len(probed) == len({kind_of(cell.config(cell.known, 0)) for cell in tiny_plan.cells}) == 2
     assert taken.wall_seconds > room.START_SECONDS
     assert len(json.loads((tmp_path / "kept.json").read_text())) == 1
+
+
+def test_what_was_measured_on_a_busy_machine_is_not_kept(
+    tmp_path: Path, digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "busy", lambda: True)
+    monkeypatch.setattr(room, "probe", lambda _config, _data: 0.1)
+    readings = Readings(tmp_path / "kept.json")
+    readings.take(TrialConfig(epochs=1, depth=8), digits)
+    assert readings.any
+    assert not (tmp_path / "kept.json").exists()
 
 
 def test_a_real_probe_reads_a_plausible_time(tmp_path: Path, digits: ImageData) -> None:
