@@ -3,8 +3,8 @@
 Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and
 the best point of each cell is trained again on fresh seeds.
 
-Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 6c6ba4c): at 110 layers `isometric` 0.973 and `residual`
-0.968 train; `orthonormal_modulated` begins to (0.216), `he_l2` stays at chance, `orthonormal` diverges on every seed.
+Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 3a3f934): at 110 layers `isometric` 0.973 and `residual`
+0.968 train; `orthonormal_modulated` begins to (0.175), `he_l2` stays at chance, `orthonormal` diverges on every seed.
 """
 
 from search_spaces.recipes import RECIPES

@@ -104,6 +104,11 @@ def test_at_chance_is_a_twentieth_of_the_way_to_perfect() -> None:
     assert confirmed_rows(rows, "val_accuracy", ["depth"])["at_chance"].tolist() == [True, True, False]
 
 
+def test_trained_is_half_of_the_way_to_perfect() -> None:
+    rows = confirmed(seed=[1, 2, 3], val_accuracy=[0.2, 0.54, 0.56])
+    assert confirmed_rows(rows, "val_accuracy", ["depth"])["trained"].tolist() == [False, False, True]
+
+
 def test_a_failed_row_without_num_classes_takes_that_of_its_data_set() -> None:
     rows = confirmed(
         seed=[1, 1, 2, 3],

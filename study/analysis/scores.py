@@ -31,9 +31,10 @@ VERDICT_FROM = 5  # Fewer pairs than this make no verdict in words: one odd seed
 RESAMPLES = 5_000  # The Monte Carlo error of an interval's end is then about 1 % of its width.
 BOOTSTRAP_SEED = 20170726  # Any fixed number will do: the same table must give the same interval.
 
-# A seed that covers less of the way from chance to 1 has not trained. For ten classes this is an accuracy of 0.145:
-# 2.5 standard deviations of a guesser on 270 images, and above what a constant answer gets on uneven classes.
-TRAINED_SHARE = 0.05
+# A seed that covers less of the way from chance to 1 is at chance. For ten classes this is an accuracy of 0.145: 2.5
+# standard deviations of a guesser on 270 images, and above what a constant answer gets on uneven classes.
+CHANCE_SHARE = 0.05
+TRAINED_SHARE = 0.5  # One that covers this much has trained, and did not merely begin to: 0.55 for ten classes.
 
 
 class Estimate(NamedTuple):
@@ -132,7 +133,7 @@ def _lists_as_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Confirmed rows: the named columns, seed, score, diverged (any failure), at_chance and CONTEXT.
+    """Confirmed rows: the named columns, seed, score, diverged (any failure), at_chance, trained and CONTEXT.
 
     A pruned row has no final accuracy and says nothing of divergence, and a finished row may lack the metric: both
     are left out.
@@ -150,8 +151,9 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) ->
     chance = 1.0 / rows["num_classes"]
     diverged = rows["status"] != "ok"
     score = rows[metric].astype(np.float64).mask(diverged, chance)
-    at_chance = score <= chance + TRAINED_SHARE * (1.0 - chance)
-    return rows.assign(chance=chance, score=score, diverged=diverged, at_chance=at_chance)[score.notna()]
+    way = (score - chance) / (1.0 - chance)
+    outcomes = {"diverged": diverged, "at_chance": way <= CHANCE_SHARE, "trained": way >= TRAINED_SHARE}
+    return rows.assign(chance=chance, score=score, **outcomes)[score.notna()]
 
 
 def _classes(rows: pd.DataFrame) -> "pd.Series[float]":
@@ -161,11 +163,10 @@ def _classes(rows: pd.DataFrame) -> "pd.Series[float]":
 
 
 def seed_scores(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """`confirmed_rows` as one row for each cell and seed: mean score; did any repeat diverge, all stay at chance."""
+    """`confirmed_rows`, one row a cell and seed: mean score; did any repeat diverge, all stay at chance, all train."""
     seeds = rows.groupby(list(dict.fromkeys([*axes, "seed"])), dropna=False, observed=True)
-    return seeds.agg(
-        score=("score", "mean"), diverged=("diverged", "max"), at_chance=("at_chance", "min")
-    ).reset_index()
+    outcomes = {"diverged": ("diverged", "max"), "at_chance": ("at_chance", "min"), "trained": ("trained", "min")}
+    return seeds.agg(score=("score", "mean"), **outcomes).reset_index()
 
 
 def matches(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":

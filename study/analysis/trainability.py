@@ -44,13 +44,13 @@ def trainability_limits(
 ) -> pd.DataFrame:
     """One row for each group: the `by` names, method, limit, low, high (see `Limit`), depths, seeds, trained.
 
-    A seed has trained when it ends above chance (`scores.TRAINED_SHARE`); a diverged or failed one has not.
+    A seed has trained when it covers half of the way from chance to 1 (`scores.TRAINED_SHARE`): 0.55 for ten classes.
     """
     axes = list(by)
     scores = _scores_by_depth(trials, axes, metric)
     rows = []
     for names, group in _groups(scores, axes):
-        trained = (~group["at_chance"].astype(bool)).to_numpy()
+        trained = group["trained"].to_numpy(dtype=bool)
         limit = trainability_limit(group["depth"].to_numpy(dtype=np.float64), trained)
         counts = {"depths": group["depth"].nunique(), "seeds": len(group), "trained": int(trained.sum())}
         rows.append(names | limit._asdict() | counts)

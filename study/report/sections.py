@@ -48,8 +48,8 @@ CURVE_NOTE = (
     "diverged or failed counts as chance and is marked. Equal steps halve the error."
 )
 LIMIT_NOTE = (
-    "The depth at which the probability of training falls to one half. A seed has trained when it covers a twentieth "
-    "of the way from chance to 1. Intervals are over seeds, given each cell's tuned settings."
+    "The depth at which the probability of training falls to one half. A seed has trained when it covers half of "
+    "the way from chance to 1. Intervals are over seeds, given each cell's tuned settings."
 )
 FIT_NOTE = (
     "Least squares of log2(1 - accuracy), over seeds; the model with the lowest AICc is chosen, its weight says how "
