@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from study.nodes import session
-from study.nodes.session import _check_answers, _join, own_folder, replaced
+from study.nodes.session import _check_answers, _join, attribute_replaced, own_folder
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -93,7 +93,7 @@ def test_an_attribute_that_a_later_ray_lacks_is_no_error() -> None:
     class Owner:
         known = 1
 
-    with replaced(Owner, "known", 2), replaced(Owner, "unknown", 2):
+    with attribute_replaced(Owner, "known", 2), attribute_replaced(Owner, "unknown", 2):
         assert Owner.known == 2
     assert Owner.known == 1
     assert not hasattr(Owner, "unknown")

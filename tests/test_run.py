@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bad_input import check_refused
 
 from study.plan import make_plan
 from study.records import write_json
@@ -47,15 +48,7 @@ BAD_INPUT = [
 def test_bad_input_gives_one_message_and_exit_code_2(
     elsewhere: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    try:
-        code = main(arguments)
-    except SystemExit as leaving:
-        code = leaving.code
-    error = capfd.readouterr().err
-    assert code == 2
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
+    check_refused(main, arguments, message, capfd)
     assert not list(elsewhere.rglob("*.json"))
 
 

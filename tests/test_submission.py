@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bad_input import check_refused
 
 from study.cluster.__main__ import main
 from study.cluster.jobs import ATTEMPTS, NOT_READY, _patiently, _plain_errors, server_url
@@ -63,15 +64,7 @@ def test_bad_input_gives_one_message_and_exit_code_2(
     message: str,
 ) -> None:
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
-    try:
-        code = main(arguments)
-    except SystemExit as leaving:
-        code = leaving.code
-    error = capfd.readouterr().err
-    assert code == 2
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
+    check_refused(main, arguments, message, capfd)
     assert not list(elsewhere.iterdir())
     assert "RAY_API_SERVER_ADDRESS" not in os.environ
 

@@ -9,7 +9,7 @@ import study.ray_environment  # noqa: F401
 from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 
-from study.nodes.session import replaced
+from study.nodes.session import attribute_replaced
 
 FORGIVEN = 5  # losses a trial: one that brings down every node it runs on must end some time
 NODE_DIED = "its node has died"  # what Ray says of a worker whose node is gone, and of no other
@@ -30,7 +30,7 @@ def forgiven_node_losses() -> Iterator[None]:
         if counted and (not is_node_loss(error) or losses[trial.trial_id] > FORGIVEN):
             counted(trial, error)
 
-    with replaced(Trial, "_handle_ray_actor_error", handle):
+    with attribute_replaced(Trial, "_handle_ray_actor_error", handle):
         yield
 
 

@@ -46,7 +46,7 @@ def ray_session(address: str | None) -> Iterator[str | None]:
         except SystemExit:  # how Ray's own handler of SIGTERM ends a program
             raise KeyboardInterrupt from None
         try:
-            with replaced(worker, "print_to_stdstream", _drop):
+            with attribute_replaced(worker, "print_to_stdstream", _drop):
                 yield ray.get_runtime_context().gcs_address if address else None
         finally:
             ray.shutdown()
@@ -55,14 +55,19 @@ def ray_session(address: str | None) -> Iterator[str | None]:
 def own_folder() -> TemporaryDirectory[str]:
     """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
 
-    It bears the driver's pid, and those that killed drivers of this user have left go now.
+    It bears the driver's pid, by which a later start knows it for one that a killed driver has left.
     """
+    _remove_orphans()
+    return TemporaryDirectory(prefix=f"study-ray-{os.getpid()}-", dir=TEMPORARY, ignore_cleanup_errors=True)
+
+
+def _remove_orphans() -> None:
+    """Remove this user's folders whose drivers are dead."""
     for folder in TEMPORARY.glob("study-ray-*-*"):
         with suppress(OSError):  # another driver that starts may have been faster
             pid = folder.name.split("-")[2]
             if pid.isdecimal() and folder.lstat().st_uid == os.getuid() and not _lives(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
-    return TemporaryDirectory(prefix=f"study-ray-{os.getpid()}-", dir=TEMPORARY, ignore_cleanup_errors=True)
 
 
 def _lives(pid: int) -> bool:
@@ -97,14 +102,14 @@ def _start(folder: str) -> None:
     """
     apart = functools.partial(services.ConsolePopen, process_group=0) if hasattr(services, "ConsolePopen") else None
     with ExitStack() as stack:
-        stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
-        stack.enter_context(replaced(services, "ConsolePopen", apart))
+        stack.enter_context(attribute_replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+        stack.enter_context(attribute_replaced(services, "ConsolePopen", apart))
         options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
         ray.init(address="local", _temp_dir=folder, logging_level=logging.CRITICAL, **options)
 
 
 @contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def attribute_replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Give an attribute another value while the block runs, if there is such an attribute."""
     if not hasattr(owner, name):
         yield
