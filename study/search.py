@@ -85,6 +85,13 @@ class PruningScheduler(DriverOnly, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._studies, self._pruned = studies, pruned
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None in particular, so that a free worker goes to a new trial.
+
+        Ray's choice is the oldest that waits. That one's own worker, which is about to be up, would be ended for it:
+        trials that end sooner than workers start would never see more than the first few.
+        """
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Report the epoch, and stop the trial if it is to be pruned. `result` is flat: nested names end in it."""
         epoch, trial_id = result.get("epoch/epoch"), trial.config["trial_id"]

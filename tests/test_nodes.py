@@ -137,7 +137,7 @@ def test_a_driver_that_waits_for_others_says_so(elsewhere: Path, cluster: Cluste
     assert finished(second)[0] == 130
 
 
-SHARING = """
+SLEEPING = """
 import sys
 from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
@@ -152,12 +152,27 @@ sweep = Sweep(
     compare={{"depth": {depths}}},
     search=lambda fields: {{"learning_rate": Float(0.01, 0.3, log=True)}},
     scales={{"quick": Scale(fixed={{"dataset": "digits", "batch_size": 128, "epochs": 1}})}},
-    trials_per_cell=6,
+    trials_per_cell={trials_per_cell},
     confirm_seeds=1,
 )
-launch.run_sweep(NamedSweep("nodes", "Do they share?", sweep), options=Options(address=sys.argv[1]))
+launch.run_sweep(NamedSweep("nodes", "What runs beside what?", sweep), options=Options(address=sys.argv[1]))
 """
 CARD_BYTES, DEPTHS = 3e9, (8, 302)
+
+
+def sleep_together(
+    cluster: Cluster, depths: tuple[int, ...], trials_per_cell: int, card_bytes: float | None = None
+) -> list[list[int]]:
+    """Carry out a run of trials that sleep; the depths of those that slept at the moments when one began."""
+    program = SLEEPING.format(card_bytes=card_bytes, depths=depths, trials_per_cell=trials_per_cell)
+    run = subprocess.run([sys.executable, "-c", program, cluster.address], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    trials = read_table("nodes-quick", "trials")
+    assert len(trials) == len(depths) * (trials_per_cell + 1)
+    return [
+        trials[(trials.started_at <= moment) & (trials.finished_at > moment)].depth.tolist()
+        for moment in trials.started_at
+    ]
 
 
 def test_trials_share_a_gpu_by_what_they_need(elsewhere: Path, cluster: Cluster) -> None:
@@ -171,14 +186,12 @@ def test_trials_share_a_gpu_by_what_they_need(elsewhere: Path, cluster: Cluster)
     }
     assert shares[8] < shares[302]
     cluster.add_node(num_cpus=4, num_gpus=1)
-    program = SHARING.format(card_bytes=CARD_BYTES, depths=DEPTHS)
-    run = subprocess.run([sys.executable, "-c", program, cluster.address], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    trials = read_table("nodes-quick", "trials")
-    assert len(trials) == 2 * 7
-    at_once = [
-        trials[(trials.started_at <= moment) & (trials.finished_at > moment)].depth.map(shares).tolist()
-        for moment in trials.started_at
-    ]
-    assert max(map(sum, at_once)) <= 1
+    at_once = sleep_together(cluster, DEPTHS, trials_per_cell=6, card_bytes=CARD_BYTES)
+    assert max(sum(map(shares.__getitem__, depths)) for depths in at_once) <= 1
     assert max(map(len, at_once)) >= 2
+
+
+def test_trials_shorter_than_a_workers_start_use_every_slot(elsewhere: Path, cluster: Cluster) -> None:
+    """The first worker that is free must not take the place of those that are still starting."""
+    cluster.add_node(num_cpus=3)
+    assert max(map(len, sleep_together(cluster, (8,), trials_per_cell=150))) == 4

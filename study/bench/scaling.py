@@ -17,7 +17,7 @@ from study.sweeps import load_sweep
 
 NODES = (1, 2, 4)
 SLOTS = 2  # of each node: every one is a process, and they share this machine's cores
-TRIALS_PER_CELL = (1, 47)  # so that a run has 80 trials, or 1,000
+TRIALS_PER_CELL = (4, 12)  # times the nodes: so that a run of 20 cells goes on for ten seconds or more
 NODE = {"num_cpus": SLOTS, "include_dashboard": False}
 ENDS, WORK_MS = Target(20.0, at_most=False), Target(50.0)  # the second is the first where the driver has a core
 
@@ -39,7 +39,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def _plan(setting: Setting, nodes: int) -> Plan:
-    overrides = Overrides(trials_per_cell=setting.rounds(*TRIALS_PER_CELL), run=f"nodes-{nodes}")
+    overrides = Overrides(trials_per_cell=nodes * setting.rounds(*TRIALS_PER_CELL), run=f"nodes-{nodes}")
     return make_plan(load_sweep("depth_sweep"), overrides=overrides)
 
 
