@@ -12,15 +12,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, dist
 
 from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
 from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
-from study.datasets import find_dataset
 from study.finished import DIRECTIONS
+from study.multiply_adds import multiply_adds
 from study.sweeps import NamedSweep
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
-STEM_MACS = 443_008  # multiply-adds of one 32x32 image at width 16: stem and head,
-LAYER_MACS = 2_359_296  # and each later convolution
-IMAGENET_MACS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9}  # of one 224x224 image at width 64; He et al. 2016
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
 UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
@@ -58,7 +55,11 @@ def no_further_cells(_results: Sequence[CellResult]) -> Sequence[PlannedCell]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run to be done: the cells and how much of each."""
+    """A run to be done: the cells and how much of each.
+
+    Attributes:
+        settings: what `--set` changed of the sweep, as it was given.
+    """
 
     run: str
     sweep: str
@@ -71,6 +72,7 @@ class Plan:
     objectives: tuple[str, ...] = ("val_accuracy",)
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trial_count(self) -> int:
@@ -113,10 +115,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line changes: `--set`, `--trials`, `--seed` and the run's name."""
+    """What the command line changes: `--set`, `--trials`, `--confirm-seeds`, `--seed` and the run's name."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     trials_per_cell: int | None = None
+    confirm_seeds: int | None = None
     run: str | None = None
     seed: int = 0
 
@@ -145,9 +148,10 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         seed=overrides.seed,
         cells=tuple(plan_cell(point) for point in points),
         trials_per_cell=_first_given(overrides.trials_per_cell, scale.trials_per_cell, named.sweep.trials_per_cell),
-        confirm_seeds=_first_given(scale.confirm_seeds, named.sweep.confirm_seeds),
+        confirm_seeds=_first_given(overrides.confirm_seeds, scale.confirm_seeds, named.sweep.confirm_seeds),
         objectives=named.sweep.objectives,
         published=scale.published,
+        settings=overrides.fields,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, plan_cell),
     )
 
@@ -245,7 +249,7 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
         fixed={key: value for key, value in fields.items() if key not in space},
         search=dict(space),
         known={key: fields[key] for key in space},
-        cost=_relative_cost(parse_config(fields, where=f"cell {name}")),
+        cost=multiply_adds(parse_config(fields, where=f"cell {name}")),
     )
     _check_space(cell)
     return cell
@@ -272,21 +276,6 @@ def extremes(distribution: Any) -> Sequence[Any]:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     return (distribution.low, distribution.high)
-
-
-def _relative_cost(config: TrialConfig) -> float:
-    """Multiply-adds of one trial, forward; see STEM_MACS and IMAGENET_MACS."""
-    dataset = find_dataset(config.dataset)
-    if config.batch_size > dataset.train_images:
-        raise ValueError(
-            f"batch_size = {config.batch_size}: {config.dataset} has {dataset.train_images} training images"
-        )
-    if config.network_size == "imagenet":
-        per_image = IMAGENET_MACS[config.depth] * (dataset.image_size / 224) ** 2 * (config.width / 64) ** 2
-    else:
-        layers = STEM_MACS + (config.depth - 3) * LAYER_MACS
-        per_image = layers * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
-    return per_image * config.batch_size * config.total_steps(dataset.train_images)
 
 
 def _declare(cell: PlannedCell) -> dict[str, Any]:

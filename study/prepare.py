@@ -146,7 +146,7 @@ def _prepare(
     content = open_run_file(storage, plan)
     say(f"{plan.run}: {plan.question}")
     content["linear_baseline"] = _baselines(data, content["linear_baseline"])
-    content["sampler"] = options.method.sampler
+    content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
     save_run_file(storage, content)
     recover(storage, say)
     finished = read_finished(storage)

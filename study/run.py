@@ -38,7 +38,7 @@ examples:
                                                           other depths and two recipes, as a run of its own
   python -m study.run depth_sweep --set learning_rate=0.05
                                                           fix a value that is otherwise searched
-  python -m study.run depth_sweep --trials 8              extend a run: 8 search trials a cell; finished ones are kept
+  python -m study.run depth_sweep --confirm-seeds 5       extend a run: 5 fresh seeds a cell; finished trials are kept
   python -m study.run depth_sweep --scale paper --data-dir ~/data --address auto
                                                           CIFAR-10 as in the paper, on a running Ray cluster
   python -m study.run replay depth_sweep-quick TRIAL_ID   repeat one trial; say whether every epoch is identical
@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="on a compared field: replace its values; else fix the value. Wins over recipe, scale and sweep",
     )
     asks.add_argument("--trials", type=_positive_int, metavar="N", help="search trials a cell")
+    asks.add_argument("--confirm-seeds", type=_positive_int, metavar="N", help="fresh seeds for each cell's best point")
     asks.add_argument("--seed", type=_seed, default=0, metavar="N", help="every trial's seed is derived from it (0)")
     _add_execution_options(parser.add_argument_group("how it is run"))
     return parser
@@ -231,7 +232,13 @@ def _overrides(options: argparse.Namespace) -> Overrides:
         raise ValueError("--set names a field twice: give all of its values at once, as in --set depth=8,14")
     if options.dataset is not None:
         fields["dataset"] = options.dataset
-    return Overrides(fields=fields, trials_per_cell=options.trials, run=options.run, seed=options.seed)
+    return Overrides(
+        fields=fields,
+        trials_per_cell=options.trials,
+        confirm_seeds=options.confirm_seeds,
+        run=options.run,
+        seed=options.seed,
+    )
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ SHOWN_DIFFERENCES = 8
 
 
 def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
-    """The run's file, made when there is none; its counts are brought up to the plan's.
+    """The run's file, made when there is none; how it is asked for is brought up to the plan's.
 
     Raises:
         ValueError: the run on disk declares something else; the message shows the differences and the ways on.
@@ -26,7 +26,7 @@ def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
     differences = list(_differences(_completed(content["declaration"]), _completed(plan.declaration())))
     if differences:
         raise ValueError(_refusal(plan, differences))
-    return content | _counts(plan)
+    return content | _asked(plan)
 
 
 def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "question": plan.question,
         "compared": {cell.name: cell.compared for cell in plan.cells},
         "declaration": plan.declaration(),
-        **_counts(plan),
+        **_asked(plan),
         "published_test_error": dict(plan.published),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance(),
@@ -55,9 +55,13 @@ def _new(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _counts(plan: Plan) -> dict[str, int]:
-    """How much of each cell is run: no part of the declaration, so a run can be extended."""
-    return {"trials_per_cell": plan.trials_per_cell, "confirm_seeds": plan.confirm_seeds}
+def _asked(plan: Plan) -> dict[str, Any]:
+    """How much of each cell is run, no part of the declaration, so a run can be extended; and what `--set` said."""
+    return {
+        "trials_per_cell": plan.trials_per_cell,
+        "confirm_seeds": plan.confirm_seeds,
+        "settings": dict(plan.settings),
+    }
 
 
 def _completed(declaration: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from study.bench.generated_run import GeneratedRun
+from study.report.commands import commands_of
 from study.report.opened_run import OpenedRun, open_run
-from study.report.page import commands_of, embedded, render_page, state_of, trial_table
+from study.report.page import embedded, render_page, state_of, trial_table
 from study.report.summary import print_text
 from study.storage import Storage
 
@@ -173,7 +174,7 @@ def test_two_runs_stand_side_by_side(small: OpenedRun) -> None:
 
 def test_state_commands_and_provenance(run: OpenedRun) -> None:
     assert state_of(run) == f"finished, {len(run.trials)} trials"
-    assert commands_of(run)[1] == "python -m study.run depth_sweep --trials 4 --run generated"
+    assert commands_of(run)[1] == "python -m study.run depth_sweep --trials 4 --confirm-seeds 5 --run generated"
     assert trial_table(run)["total"] == len(run.trials)
 
 

@@ -89,7 +89,7 @@ def test_a_dry_run_shows_spaces_and_starts_nothing(
     assert "depth=8,recipe=isometric" in shown
     assert "Searched: modulation_band 1 .. 1.1" in shown
     assert "minutes on" in shown
-    assert list(elsewhere.iterdir()) == [elsewhere / "cache"]
+    assert {path.name for path in elsewhere.iterdir()} <= {"cache"}  # readings of a busy machine are not kept
 
 
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def _seeds(curve: pd.DataFrame) -> Iterator[str]:
         few = plural(int(curve["seeds"].min()), "confirmed seed")
         yield (
             f"{few} in some cells: fewer than {VERDICT_FROM} allow no verdict between recipes, and their intervals "
-            "lean on the normal distribution."
+            f"lean on the normal distribution. The run's command with --confirm-seeds {VERDICT_FROM} adds the rest."
         )
 
 

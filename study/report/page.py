@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from study.analysis.curves import answer, depth_curve
 from study.analysis.scores import select
 from study.report.blocks import Block, Section
+from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.distrust import warnings_of
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
@@ -168,20 +169,6 @@ def place_of(run: OpenedRun) -> str:
     """Where the run lies, below the working directory where it does: a page may be read on another machine."""
     here = Path.cwd().as_posix() + "/"
     return run.storage.location.removeprefix(here)
-
-
-def commands_of(run: OpenedRun) -> list[str]:
-    """The commands that repeat the run, continue it and open it."""
-    declared = run.facts.get("declaration", {})
-    sweep, commit = declared.get("sweep", "SWEEP"), str(run.facts.get("versions", {}).get("commit", ""))
-    checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
-    options = f" --scale {declared['scale']}" if declared.get("scale", "quick") != "quick" else ""
-    options += f" --seed {declared['seed']}" if declared.get("seed") else ""
-    options += f" --trials {run.facts['trials_per_cell']}" if "trials_per_cell" in run.facts else ""
-    options += f" --run {run.name}" if run.name != f"{sweep}-{declared.get('scale')}" else ""
-    options += f" --storage {run.storage.parent.location}" if run.storage.is_object_store else ""
-    name = run.storage.location if run.storage.is_object_store else run.name
-    return [*checkout, f"python -m study.run {sweep}{options}", f"python -m study.report {name} --open"]
 
 
 def embedded(data: Any) -> str:

@@ -1,0 +1,27 @@
+"""What a trial computes, so that trials of different nets can be compared before any has run."""
+
+from study.config import TrialConfig
+from study.datasets import find_dataset
+
+STEM_MACS = 443_008  # multiply-adds of one 32x32 image at width 16: stem and head,
+LAYER_MACS = 2_359_296  # and each later convolution
+IMAGENET_MACS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9}  # of one 224x224 image at width 64; He et al. 2016
+
+
+def multiply_adds(config: TrialConfig) -> float:
+    """Those of the forward passes of a whole trial, about.
+
+    Raises:
+        ValueError: a batch is larger than the data set.
+    """
+    dataset = find_dataset(config.dataset)
+    if config.batch_size > dataset.train_images:
+        raise ValueError(
+            f"batch_size = {config.batch_size}: {config.dataset} has {dataset.train_images} training images"
+        )
+    if config.network_size == "imagenet":
+        per_image = IMAGENET_MACS[config.depth] * (dataset.image_size / 224) ** 2 * (config.width / 64) ** 2
+    else:
+        layers = STEM_MACS + (config.depth - 3) * LAYER_MACS
+        per_image = layers * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
+    return per_image * config.batch_size * config.total_steps(dataset.train_images)

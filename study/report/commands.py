@@ -1,0 +1,36 @@
+"""The commands that make a run again, go on with it and open it, as its run.json tells them."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from study.report.opened_run import OpenedRun
+
+DEFAULTS = {"scale": "quick", "seed": 0, "sampler": "tpe", "scheduler": "none"}  # of the command line
+COUNTS = {"--trials": "trials_per_cell", "--confirm-seeds": "confirm_seeds"}  # said always: a sweep's own may change
+
+
+def commands_of(run: OpenedRun) -> list[str]:
+    """Where run.json names a commit, one line to get it; one that repeats or continues the run; one that opens it."""
+    commit = str(run.facts.get("versions", {}).get("commit", ""))
+    checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
+    sweep = run.facts.get("declaration", {}).get("sweep", "SWEEP")
+    command = shlex.join(["python", "-m", "study.run", sweep, *_options(run)])
+    name = run.storage.location if run.storage.is_object_store else run.name
+    return [*checkout, command, f"python -m study.report {name} --open"]
+
+
+def _options(run: OpenedRun) -> Iterator[str]:
+    facts: dict[str, Any] = {**run.facts.get("declaration", {}), **run.facts}
+    for name, value in facts.get("settings", {}).items():
+        yield from ("--set", f"{name}={value}")
+    for name, default in DEFAULTS.items():
+        if facts.get(name, default) != default:
+            yield from (f"--{name}", str(facts[name]))
+    for option, name in COUNTS.items():
+        if name in facts:
+            yield from (option, str(facts[name]))
+    if run.name != f"{facts.get('sweep')}-{facts.get('scale')}":
+        yield from ("--run", run.name)
+    if run.storage.is_object_store:
+        yield from ("--storage", run.storage.parent.location)

@@ -1,0 +1,46 @@
+"""The commands that a report shows: typed again, they mean the same run."""
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.plan import Plan
+from study.report.commands import commands_of
+from study.report.opened_run import OpenedRun
+from study.run import build_parser, planned
+from study.run_file import open_run_file
+from study.storage import Storage
+
+
+def asked(arguments: list[str]) -> Plan:
+    return planned(build_parser().parse_args(arguments))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "depth_sweep",
+        "depth_sweep --scale paper --seed 3 --trials 7 --confirm-seeds 5",
+        "depth_sweep --set depth=8,14 --set 'recipe=he_l2,isometric' --dataset fashion_mnist --run shallow",
+        "joint_search --set 'learning_rate_drops=[0.5, 0.9]' --set modulation=off",
+    ],
+)
+def test_the_command_of_a_run_is_the_run(line: str, tmp_path: Path) -> None:
+    plan = asked(shlex.split(line))
+    storage = Storage.at(tmp_path / plan.run)
+    run = OpenedRun(storage, open_run_file(storage, plan), pd.DataFrame())
+    *_, command, opens = commands_of(run)
+    assert opens == f"python -m study.report {plan.run} --open"
+    again = asked(shlex.split(command)[3:])
+    for name in ("run", "trials_per_cell", "confirm_seeds", "settings"):
+        assert getattr(again, name) == getattr(plan, name)
+    assert again.declaration() == plan.declaration()
+
+
+@pytest.mark.parametrize("option", ["--sampler", "--scheduler"])
+def test_how_it_was_searched_is_said_where_it_is_not_the_default(option: str, tmp_path: Path) -> None:
+    facts = {"run": "searched", option.strip("-"): "nsga2"}
+    run = OpenedRun(Storage.at(tmp_path / "searched"), facts, pd.DataFrame())
+    assert f"{option} nsga2" in commands_of(run)[-2]
