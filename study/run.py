@@ -13,7 +13,7 @@ from study.ending import parse_duration
 from study.plan import Overrides, Plan, make_plan
 from study.samplers import PRUNERS, SAMPLERS, SearchMethod
 from study.storage import RESULTS
-from study.sweeps import list_sweeps, load_sweep
+from study.sweeps import NamedSweep, list_sweeps, load_sweep
 from study.terminal import INTERRUPTED, Parser, exit_code, plural
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
@@ -113,15 +113,15 @@ def _command(options: argparse.Namespace) -> int:
         return _list()
     if options.sweep == REPLAY:
         return _replay(options)
-    plan = planned(options)
+    plan = planned(load_sweep(options.sweep), options)
     return _dry_run(plan, options) if options.dry_run else _run(plan, options)
 
 
-def planned(options: argparse.Namespace) -> Plan:
-    """The plan that the command line asks for; ValueError where it is not sound."""
+def planned(named: NamedSweep, options: argparse.Namespace) -> Plan:
+    """The plan of that sweep that the command line asks for; ValueError where it is not sound."""
     if options.replayed:
         raise ValueError(f"unexpected arguments {' '.join(options.replayed)}: one sweep at a time")
-    return make_plan(load_sweep(options.sweep), options.scale, _overrides(options))
+    return make_plan(named, options.scale, _overrides(options))
 
 
 def _list() -> int:

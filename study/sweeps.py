@@ -1,25 +1,31 @@
 """Find sweeps: the ones shipped in search_spaces and a user's own file. Imports no torch and no Ray."""
 
 import importlib
-import importlib.util
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 import search_spaces
 from search_spaces.sweep import Sweep
+from study.user_file import load_file
 
 DECLARATION_MODULES = {"sweep", "recipes"}  # what sweeps are written with; no questions of their own
 
 
 @dataclass(frozen=True)
 class NamedSweep:
-    """A sweep with its name (the file's) and its question (the first line of the file's docstring)."""
+    """A sweep with its name (the file's) and its question (the first line of the file's docstring).
+
+    Attributes:
+        files: what it takes to load a user's own sweep elsewhere, see `study.user_file`; of ours nothing.
+    """
 
     name: str
     question: str
     sweep: Sweep
+    files: Mapping[Path, Path] = field(default_factory=dict)
 
 
 def list_sweeps() -> list[NamedSweep]:
@@ -45,26 +51,17 @@ def load_sweep(name_or_file: str) -> NamedSweep:
 
 
 def _shipped(name: str) -> NamedSweep:
-    return _named(importlib.import_module(f"search_spaces.{name}"), name, where=f"search_spaces/{name}.py")
+    return _named(importlib.import_module(f"search_spaces.{name}"), name, where=f"search_spaces/{name}.py", files={})
 
 
 def _from_file(file: Path) -> NamedSweep:
-    if not file.is_file():
-        raise ValueError(f"no sweep file {file}: no such file")
-    spec = importlib.util.spec_from_file_location(f"user_sweep_{file.stem}", file)
-    assert spec is not None  # it exists for every path that ends in .py, and so does its loader
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"sweep file {file} does not run: {type(error).__name__}: {error}") from error
-    return _named(module, file.stem, where=str(file))
+    module, files = load_file(file)
+    return _named(module, file.stem, where=str(file), files=files)
 
 
-def _named(module: ModuleType, name: str, *, where: str) -> NamedSweep:
+def _named(module: ModuleType, name: str, *, where: str, files: Mapping[Path, Path]) -> NamedSweep:
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{where} declares no sweep: it needs `sweep = Sweep(...)`, see search_spaces/depth_sweep.py")
     question = (module.__doc__ or name).strip().splitlines()[0]
-    return NamedSweep(name, question, sweep)
+    return NamedSweep(name, question, sweep, files)

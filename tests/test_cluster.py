@@ -136,8 +136,9 @@ def test_a_submitted_sweep_leaves_tables_that_pandas_reads(head: Head, tmp_path:
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
-def test_a_users_own_sweep_from_elsewhere_runs(head: Head, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(MY_SWEEP)
+def test_a_users_own_sweep_from_elsewhere_runs_with_the_module_beside_it(head: Head, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MY_SWEEP.replace("search_spaces.recipes", "my_recipes"))
+    (tmp_path / "my_recipes.py").write_text("from search_spaces.recipes import he_l2")
     sent = head.cluster("submit", "--detach", head.address, "mine.py", "--storage", str(tmp_path), cwd=tmp_path)
     assert sent.returncode == 0, sent.stderr
     followed = head.cluster("logs", job_id(sent.stdout), "--follow")

@@ -10,7 +10,7 @@ from bad_input import check_refused
 
 from study.cluster.__main__ import main
 from study.cluster.jobs import ATTEMPTS, NOT_READY, _patiently, _plain_errors, server_url
-from study.cluster.submission import JOB_STORAGE, PACKAGES, STOP, environment, run_job, staged
+from study.cluster.submission import JOB_STORAGE, PACKAGES, STOP, USERS, environment, run_job, staged
 from study.provenance import COMMIT_VARIABLE, commit
 
 MY_SWEEP = '''"""Mine?"""
@@ -74,7 +74,7 @@ def test_a_job_runs_what_was_asked_on_the_cluster_and_keeps_results_out_of_its_o
     assert job.command[:3] == ("python", "-m", "study.run")
     assert " ".join(job.command[3:]) == f"depth_sweep --set depth=8 --trials 2 --storage {JOB_STORAGE} --address auto"
     assert job.metadata == {"run": "depth_sweep-quick"}
-    assert job.files == ()
+    assert job.files == {}
     assert f"results in {JOB_STORAGE}/depth_sweep-quick" in job.summary
 
 
@@ -87,23 +87,23 @@ def test_words_that_a_shell_would_read_are_quoted() -> None:
     assert "'s3://b/s?a=1&b=2'" in run_job(["depth_sweep", "--storage", "s3://b/s?a=1&b=2"]).entrypoint
 
 
-def test_a_users_own_sweep_travels_under_its_name(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(MY_SWEEP)
-    job = run_job([str(tmp_path / "mine.py")])
-    assert job.command[3] == "mine.py"
+def test_a_users_own_sweep_travels_with_what_it_imports_apart_from_our_code(tmp_path: Path) -> None:
+    """So it may even have the name of a package of ours."""
+    (tmp_path / "my_recipes.py").write_text("from search_spaces.recipes import he_l2")
+    (tmp_path / "models.py").write_text(MY_SWEEP.replace("search_spaces.recipes", "my_recipes"))
+    (tmp_path / "notes.py").touch()
+    job = run_job([str(tmp_path / "models.py")])
+    assert job.command[3] == f"{USERS}/models.py"
     with staged(job.files) as folder:
-        assert (folder / "mine.py").read_text() == MY_SWEEP
-        assert {path.name for path in folder.iterdir()} == {*PACKAGES, "mine.py"}
-
-
-def test_a_sweep_that_would_hide_a_package_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "models.py").write_text(MY_SWEEP)
-    with pytest.raises(ValueError, match="rename it"), staged([tmp_path / "models.py"]):
-        pass
+        assert {path.name for path in folder.iterdir()} == {*PACKAGES, USERS}
+        assert {path.name for path in (folder / USERS).iterdir()} == {"models.py", "my_recipes.py"}
+        command = [sys.executable, *job.command[1:4], "--dry-run"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={"COLUMNS": "200"})
+    assert "models-quick" in done.stdout, done.stderr
 
 
 def test_what_travels_is_small_and_runs_by_itself(tmp_path: Path) -> None:
-    with staged(()) as folder:
+    with staged({}) as folder:
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 3_000_000
         assert not [path for path in files if path.suffix == ".pyc"]

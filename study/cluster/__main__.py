@@ -15,7 +15,8 @@ examples:
                                                                    ... and on that cluster, writing there?
   python -m study.cluster submit http://HEAD:8265 depth_sweep --scale paper --storage s3://bucket/studies
                                                                    run it there; any option of study.run may follow
-  python -m study.cluster submit http://HEAD:8265 my_sweep.py      a sweep of your own: the file travels with the job
+  python -m study.cluster submit http://HEAD:8265 my_sweep.py      a sweep of your own: the file travels with the job,
+                                                                   and so do the modules beside it that it imports
   python -m study.cluster status --address http://HEAD:8265        the jobs, a line each
   python -m study.cluster logs JOB --follow                        a job's output, and what it goes on to say
   python -m study.cluster stop JOB                                 as Ctrl-C does: nothing that has finished is lost
@@ -24,9 +25,10 @@ HEAD is where `ray start --head` serves its dashboard: HOST, HOST:PORT (8265 unl
 left out where RAY_API_SERVER_ADDRESS or RAY_ADDRESS is set, or the cluster's head is this machine.
 Submitting again goes on where the run stopped: finished trials are never repeated."""
 SUBMIT_EPILOG = """\
-Options of the run are those of `python -m study.run`, and are checked here before anything is sent. Our code and your
-sweep file travel with the job; results, data and environments do not. --data-dir and --storage are places that the
-head sees; without --storage results are in ~/results of the head. Ctrl-C asks whether to detach or to stop the job."""
+Options of the run are those of `python -m study.run`, and are checked here before anything is sent. Our code, your
+sweep file and the modules of its folder that it imports travel with the job; results, data and environments do not.
+--data-dir and --storage are places that the head sees; without --storage results are in ~/results of the head. Ctrl-C
+asks whether to detach or to stop the job."""
 ADDRESS_HELP = "the cluster's job server (RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or port 8265 of this machine)"
 DRY_RUN = "--dry-run"
 

@@ -2,7 +2,7 @@
 
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,9 +15,11 @@ from study.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.run import REPLAY, build_parser, planned
 from study.samplers import SearchMethod
 from study.storage import OBJECT_STORES, RESULTS, Storage, shown
+from study.sweeps import load_sweep
 from study.terminal import plural
+from study.user_file import PACKAGES
 
-PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
+USERS = "users_files"  # folder beside PACKAGES, so that no file of a user's takes the place of a module of another's
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 JOB_STORAGE = "~/results"  # of the head's user: a job's own folder is temporary, so results must not lie in it
 REACHED_BY_THE_HEAD = (*OBJECT_STORES, *OBJECT_STORES.values())  # perhaps by it alone, so not looked at from here
@@ -32,14 +34,14 @@ class Job:
     """A command for the head, with what it needs.
 
     Attributes:
-        command: its words; run in a folder that holds PACKAGES and `files`.
-        files: a user's own files that travel beside our code.
+        command: its words; run in a folder that holds PACKAGES and, in USERS, `files`.
+        files: a user's own files that travel beside our code: place in USERS to file.
         metadata: what lists of jobs show.
         summary: what the user should know before it is sent.
     """
 
     command: tuple[str, ...]
-    files: tuple[Path, ...] = ()
+    files: Mapping[Path, Path] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     summary: str = ""
 
@@ -61,11 +63,11 @@ def run_job(arguments: Sequence[str]) -> Job:
         raise ValueError("name the sweep that the job runs: python -m study.cluster submit HEAD depth_sweep")
     if options.address is not None:
         raise ValueError("--address: the job runs on the cluster of HEAD, leave it out")
-    plan = planned(options)
-    words, files = list(arguments), tuple[Path, ...]()
-    if options.sweep.endswith(".py"):
-        words[words.index(options.sweep)] = Path(options.sweep).name
-        files = (Path(options.sweep).resolve(),)
+    named = load_sweep(options.sweep)
+    plan = planned(named, options)
+    words = list(arguments)
+    if named.files:
+        words[words.index(options.sweep)] = f"{USERS}/{Path(options.sweep).name}"
     storage = job_storage(options.storage)
     check_data_dir(options.data_dir)
     SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only).check(plan.objectives)
@@ -76,7 +78,7 @@ def run_job(arguments: Sequence[str]) -> Job:
         words += ["--storage", storage]
     return Job(
         command=("python", "-m", "study.run", *words, "--address", "auto"),
-        files=files,
+        files=named.files,
         metadata={"run": plan.run},
         summary=f"{plan.run}: {plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}, "
         f"results in {shown(storage)}/{plan.run}",
@@ -119,18 +121,13 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def staged(files: Sequence[Path]) -> Iterator[Path]:
-    """A folder with our code and `files`, and nothing else of the working directory: some hundred kilobytes.
-
-    Raises:
-        ValueError: a file would take the place of one of our packages.
-    """
+def staged(files: Mapping[Path, Path]) -> Iterator[Path]:
+    """A folder with our code and `files`, and nothing else of the working directory: some hundred kilobytes."""
     with TemporaryDirectory(prefix="study-job-") as name:
         folder = Path(name)
         for package in PACKAGES:
             shutil.copytree(ROOT / package, folder / package, ignore=LEFT_OUT)
-        for file in files:
-            if file.stem in PACKAGES:
-                raise ValueError(f"sweep file {file}: {file.stem} is the name of a package of ours, rename it")
-            shutil.copy(file, folder / file.name)
+        for place, file in files.items():
+            (folder / USERS / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, folder / USERS / place)
         yield folder
