@@ -12,10 +12,12 @@ from study.report.opened_run import OpenedRun
 from study.run import build_parser, planned
 from study.run_file import open_run_file
 from study.storage import Storage
+from study.sweeps import load_sweep
 
 
 def asked(arguments: list[str]) -> Plan:
-    return planned(build_parser().parse_args(arguments))
+    options = build_parser().parse_args(arguments)
+    return planned(load_sweep(options.sweep), options)
 
 
 @pytest.mark.parametrize(
