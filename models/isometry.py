@@ -144,7 +144,7 @@ def error_profile(
     One dict a site: `layer` (index of its convolution), `error_norm` n_l (its `statistic` as in `build_modulation`) and
     `error_ratio` n_l / n_{l+1}, 1 for the topmost: the curve of Xie et al. 2017.
     """
-    probe = copy.deepcopy(network)
+    probe = copy.deepcopy(network).train()
     for module in probe.modules():
         module._forward_hooks.clear()  # a modulation's would write into the buffers of the original
     watch = build_modulation(probe, rule="off", band=1.0, target="edge", statistic=statistic)

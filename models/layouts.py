@@ -45,18 +45,29 @@ class Layout:
         return (self.stem, *(spec for block in self.blocks for spec in block))
 
 
+def check_cifar_depth(depth: int) -> None:
+    """ValueError where depth is not 6n + 2, or outside [8, 1202]; the message names the two nearest that are."""
+    if (depth - 2) % 6 or not SHALLOWEST <= depth <= DEEPEST:
+        below = min(max(depth - (depth - 2) % 6, SHALLOWEST), DEEPEST - 6)
+        allowed = f"must be 6n + 2 and within [{SHALLOWEST}, {DEEPEST}]"
+        raise ValueError(f"depth = {depth}: {allowed}; the nearest are {below} and {below + 6}")
+
+
+def check_imagenet_depth(depth: int) -> None:
+    """ValueError where depth is none of 18, 34, 50, 101."""
+    if depth not in IMAGENET_BLOCKS:
+        raise ValueError(f"depth = {depth}: must be one of {', '.join(map(str, IMAGENET_BLOCKS))}")
+
+
 def cifar_layout(depth: int, width: int, in_channels: int) -> Layout:
     """A 3x3 stem and three stages of 2n 3x3 convolutions, `width` * (1, 2, 4) channels wide (He et al. 2016).
 
     depth = 6n + 2 counts these and the linear layer. The stem belongs to stage 0; stages 1 and 2 begin with stride 2.
 
     Raises:
-        ValueError: depth is not 6n + 2, or outside [8, 1202]; the message names the two nearest that are.
+        ValueError: as `check_cifar_depth`.
     """
-    if (depth - 2) % 6 or not SHALLOWEST <= depth <= DEEPEST:
-        below = min(max(depth - (depth - 2) % 6, SHALLOWEST), DEEPEST - 6)
-        allowed = f"must be 6n + 2 and within [{SHALLOWEST}, {DEEPEST}]"
-        raise ValueError(f"depth = {depth}: {allowed}; the nearest are {below} and {below + 6}")
+    check_cifar_depth(depth)
     counts = ((depth - 2) // 6,) * 3
     return Layout(ConvSpec(in_channels, width, stride=1, stage=0), _stages(counts, width, width, _basic_block))
 
@@ -68,10 +79,9 @@ def imagenet_layout(depth: int, width: int, in_channels: int) -> Layout:
     four times as many filters as inputs: a bank wider than tall.
 
     Raises:
-        ValueError: depth is none of 18, 34, 50, 101.
+        ValueError: as `check_imagenet_depth`.
     """
-    if depth not in IMAGENET_BLOCKS:
-        raise ValueError(f"depth = {depth}: must be one of {', '.join(map(str, IMAGENET_BLOCKS))}")
+    check_imagenet_depth(depth)
     block = _basic_block if depth < SHALLOWEST_BOTTLENECK else _bottleneck_block
     stem = ConvSpec(in_channels, width, stride=2, stage=0, kernel_size=7)
     return Layout(stem, _stages(IMAGENET_BLOCKS[depth], width, width, block), pool_after_stem=True)

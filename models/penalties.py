@@ -8,7 +8,7 @@ value, or one gradient, a weight: training handles all banks of one shape at onc
 from collections.abc import Callable
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
 
 from models.filter_banks import filter_groups, from_filter_groups, gram_residual, with_stride, without_stride
@@ -20,32 +20,32 @@ NEWTON_SCHULZ_STEPS = 15
 """A step multiplies small singular values by 1.5, so that 11 of them lift 0.012 of the largest to 1; 4 polish."""
 
 
-def none_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def none_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """0 for every bank: the sum of none of its filters, so that autograd has something to differentiate."""
     return weight[..., :0, :, :, :].sum(dim=(-4, -3, -2, -1))
 
 
-def none_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def none_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """0 everywhere."""
     return torch.zeros_like(weight)
 
 
-def l2_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def l2_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """1/2 ||W||_F^2, whose gradient step is weight decay."""
     return 0.5 * weight.square().sum(dim=(-4, -3, -2, -1))
 
 
-def l2_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def l2_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """W."""
     return weight
 
 
-def orthonormal_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def orthonormal_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """1/2 ||W^T W - I||_F^2, summed over groups (Xie et al. 2017)."""
     return _summed(lambda group: 0.5 * gram_residual(group).square().sum(dim=(-2, -1)), weight)
 
 
-def orthonormal_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def orthonormal_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """2 W (W^T W - I), group by group."""
     return _groupwise(lambda group: gram_residual(group).mul_(2.0) @ group, weight)
 
@@ -73,32 +73,32 @@ def scaled_orthonormal_gradient_of(weight: Tensor) -> Callable[[float | Tensor],
     return gradient
 
 
-def mutual_coherence_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def mutual_coherence_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """The largest entry of |W^T W - I|, summed over groups (Bansal et al. 2018)."""
     return _summed(lambda group: gram_residual(group).abs().amax(dim=(-2, -1)), weight)
 
 
-def mutual_coherence_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def mutual_coherence_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """W (S + S^T), S the sign of W^T W - I at its largest entry and 0 elsewhere; equal entries share it evenly."""
     return _groupwise(_coherence_gradient, weight)
 
 
-def spectral_isometry_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def spectral_isometry_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """sigma_max(W^T W - I), summed over groups (SRIP, Bansal et al. 2018)."""
     return _summed(lambda group: torch.linalg.eigvalsh(gram_residual(group)).abs().amax(dim=-1), weight)
 
 
-def spectral_isometry_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def spectral_isometry_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """2 sign(mu) W v v^T, with mu the eigenvalue of W^T W - I of largest modulus and v its unit eigenvector."""
     return _groupwise(lambda group: _rank_one_gradient(group, _dominant_eigenvector(gram_residual(group))), weight)
 
 
-def spectral_isometry_fast(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def spectral_isometry_fast(weight: Tensor, *, stride: int = 1) -> Tensor:
     """The same gradient with v from power iteration, by repeated squaring: no decomposition and no random start."""
     return _groupwise(lambda group: _rank_one_gradient(group, _power_iterated(gram_residual(group))), weight)
 
 
-def convolutional_value(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def convolutional_value(weight: Tensor, *, stride: int = 1) -> Tensor:
     """1/2 ||Conv(K, K) - identity||^2 over all shifts by multiples of the stride (OCNN, Wang et al. 2020).
 
     This asks the convolution as an operator to have orthonormal rows, or columns where C_out > C_in * stride^2.
@@ -107,7 +107,7 @@ def convolutional_value(weight: Tensor, *, stride: int = 1, generator: Generator
     return 0.5 * _correlation_residual(kernels).square().flatten(1).sum(dim=1).reshape(weight.shape[:-4])
 
 
-def convolutional_gradient(weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+def convolutional_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
     """2 Conv(K, residual): each kernel gathers every other one at every shift, weighted with their residual there."""
     kernels = _rows(weight, stride)
     banks, rows, others, size, _ = kernels.shape

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from models import penalties
 from models.networks import ConvNet, gradient_of
 
 
 class BankFunction(Protocol):
-    """What values and gradients look like; `generator` draws starting vectors where a method needs them."""
+    """What values and gradients look like."""
 
-    def __call__(self, weight: Tensor, *, stride: int = 1, generator: Generator | None = None) -> Tensor:
+    def __call__(self, weight: Tensor, *, stride: int = 1) -> Tensor:
         """One number, or one gradient, a weight."""
 
 
@@ -107,14 +107,14 @@ class _Banks:
         torch._foreach_copy_(self._slots, self._weights)
         return self._stack
 
-    def gradient_by(self, regularizer: Regularizer, generator: Generator | None) -> ScaledGradient | None:
+    def gradient_by(self, regularizer: Regularizer) -> ScaledGradient | None:
         """What answers the gradients of the penalty on the weights that the stack holds; None for a constraint."""
         if regularizer.scaled_gradient_of is not None:
             return regularizer.scaled_gradient_of(self._stack)
         gradient = regularizer.fast_gradient or regularizer.gradient
         if gradient is None:
             return None
-        return lambda strength: strength * gradient(self._stack, stride=self.stride, generator=generator)
+        return lambda strength: strength * gradient(self._stack, stride=self.stride)
 
     def write_back_(self) -> None:
         """Set the weights to what the stack holds."""
@@ -132,24 +132,22 @@ class NetworkPenalty:
         network: already on its device and in its memory format; its parameters are looked up once, here. They may
             change their values, not be replaced.
         regularizer_name: a name in REGULARIZERS; "none" leaves the linear layer alone too.
-        generator: handed to the regulariser.
 
     Raises:
         ValueError: there is no regulariser of this name.
     """
 
-    def __init__(self, network: ConvNet, regularizer_name: str, generator: Generator | None = None) -> None:
+    def __init__(self, network: ConvNet, regularizer_name: str) -> None:
         if regularizer_name not in REGULARIZERS:
             raise ValueError(f"regularizer = {regularizer_name!r}: must be one of {', '.join(REGULARIZERS)}")
         self._regularizer = REGULARIZERS[regularizer_name]
-        self._generator = generator
         self._acts = regularizer_name != "none"
         self._classifier = network.classifier.weight
         weights: dict[tuple[torch.Size, int], list[Tensor]] = defaultdict(list)
         for conv in network.convs:
             weights[conv.weight.shape, conv.stride[0]].append(conv.weight)
         self._banks = [_Banks(equals, stride) for (_, stride), equals in weights.items()]
-        self._gradients = [banks.gradient_by(self._regularizer, generator) for banks in self._banks]
+        self._gradients = [banks.gradient_by(self._regularizer) for banks in self._banks]
 
     @torch.no_grad()
     def add_gradients_(self, strength: float | Tensor) -> None:
@@ -181,5 +179,5 @@ class NetworkPenalty:
         value = self._regularizer.value
         if value is not None:
             for banks in self._banks:
-                total += value(banks.stacked(), stride=banks.stride, generator=self._generator).sum()
+                total += value(banks.stacked(), stride=banks.stride).sum()
         return total

@@ -1,9 +1,9 @@
 """How deep can a plain net get before it stops training, under each recipe?
 
-A net *trains* when its confirmed accuracy is within 2 points of the same recipe's at depth 20, on equal seeds, and
-above the linear baseline. For each recipe the depth is raised by 1.8 until a net does not train, then the bracket is
-halved. A slope near 1 makes a net nearly linear, so the frontier is sought with slopes up to 0.5 and with a free slope
-apart.
+A net *trains* when its confirmed accuracy is within 2 points of the same recipe's at depth 20 (at the shallowest, where
+`--set depth` names others), on equal seeds, and above the linear baseline. For each recipe the depth is raised by 1.8
+until a net does not train, then the bracket is halved. A slope near 1 makes a net nearly linear, so the frontier is
+sought with slopes up to 0.5 and with a free slope apart.
 
 Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 7507920): `isometric_nonlinear` trains at 140 layers
 (0.963) and no longer at 158 (0.926); `he_l2`, at its one rate of 0.1, is not above the linear baseline at 20 (0.923).
@@ -50,9 +50,10 @@ def next_cells(results: Sequence[CellResult], deepest: int) -> list[Fields]:
 def next_depth(results: Sequence[CellResult], deepest: int) -> int | None:
     """The depth to try next under one recipe, or None when its frontier is known."""
     by_depth = {result.compared["depth"]: result for result in results}
-    if SHALLOW not in by_depth or not trains(by_depth[SHALLOW], by_depth[SHALLOW]):
+    shallow = by_depth[min(by_depth)]
+    verdicts = {depth: trains(result, shallow) for depth, result in by_depth.items()}
+    if not any(verdicts.values()):
         return None
-    verdicts = {depth: trains(result, by_depth[SHALLOW]) for depth, result in by_depth.items()}
     trained = max(depth for depth, verdict in verdicts.items() if verdict)
     failed = min((depth for depth in verdicts if depth > trained), default=None)
     if failed is None:

@@ -1,7 +1,7 @@
 """When and how hard should the backward error be modulated, and what does that add beyond its rivals?
 
 Both rules meet every schedule; beside them stand the net left alone and the remedies that a reviewer would ask for:
-LARS, clipping (of the whole gradient, of each layer's) and warm-up. All else is the paper's: orthonormal start,
+LARS, clipping (of the whole gradient, of each parameter's) and warm-up. All else is the paper's: orthonormal start,
 orthonormality penalty, ReLU. Learning rate, band, cutoff and clipping norm are tuned where they act.
 
 Finding (quick: digits, depth 44, 8 epochs, 3 seeds, 2026-11-24, commit 7507920): LARS 0.819, cumulative modulation

@@ -77,7 +77,8 @@ class Sweep:
         fixed: values that every trial shares; a recipe wins over them.
         trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
         next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.
-        objectives: columns of `trials` that the search improves, the first of which picks the point to confirm.
+        objectives: columns of `trials` that the search improves; the first, which picks the point to confirm, is
+            `val_accuracy`.
         confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline.
         scales: the sizes at which the question can be asked; `quick` is the default.
     """

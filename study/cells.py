@@ -15,7 +15,6 @@ from optuna.trial import TrialState
 
 from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, TrialConfig
-from study.datasets import find_dataset
 from study.finished import FinishedTrial, Row, outcome
 from study.plan import Plan, PlannedCell
 from study.samplers import SearchMethod
@@ -119,8 +118,7 @@ class CellStudy:
     def _take_in(self, phase: str, number: int, row: Row) -> None:
         self._open[phase].discard(number)
         if phase == CONFIRM:
-            chance = 1.0 / find_dataset(self.dataset).num_classes
-            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else chance
+            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else 1.0 / row["num_classes"]
 
     def _best_fields(self) -> dict[str, Any]:
         """The searched fields of the best trial by the first objective; the known point where nothing was searched."""
@@ -165,7 +163,8 @@ class CellStudy:
         if finished.row["phase"] == SEARCH:
             frozen = finished.frozen(self._cell.search, self._plan.objectives)
             self._study.add_trial(frozen)
-            if isinstance(self._study.sampler, QMCSampler):  # its place in the sequence is not in the trials
+            # Its place in the sequence is not in the trials; and the known point, number 0, did not come from there.
+            if isinstance(self._study.sampler, QMCSampler) and finished.number > 0:
                 self._study.sampler.sample_relative(self._study, frozen, self._cell.search)
         else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
             self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}

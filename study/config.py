@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.layouts import check_cifar_depth, check_imagenet_depth
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
-SHALLOWEST, DEEPEST = 8, 1202
-IMAGENET_DEPTHS = (18, 34, 50, 101)
+DEPTH_CHECKS = {"cifar": check_cifar_depth, "imagenet": check_imagenet_depth}  # by network_size
 
 HOUSEKEEPING = {"checkpoint_every_epochs"}  # fields that change no record, so a run may change them
 
@@ -31,7 +32,7 @@ class TrialConfig(BaseModel):
 
     architecture: Literal["plain", "residual"] = "plain"
     network_size: Literal["cifar", "imagenet"] = "cifar"
-    depth: Annotated[int, Field(ge=SHALLOWEST, le=DEEPEST)] = 20
+    depth: int = 20
     width: Annotated[int, Field(ge=1, le=1024)] = 16
     activation: str = "relu"
     activation_slope: Fraction = 0.0
@@ -79,12 +80,7 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _depth_is_buildable(self) -> Self:
-        if self.network_size == "imagenet":
-            if self.depth not in IMAGENET_DEPTHS:
-                raise ValueError(f"depth {self.depth} has no imagenet layout: choose one of {IMAGENET_DEPTHS}")
-        elif (self.depth - 2) % 6:
-            below = self.depth - (self.depth - 2) % 6
-            raise ValueError(f"depth {self.depth} is not 6n+2: the nearest are {below} and {below + 6}")
+        DEPTH_CHECKS[self.network_size](self.depth)
         return self
 
     @model_validator(mode="after")
@@ -114,8 +110,11 @@ class TrialConfig(BaseModel):
         return self
 
     def steps_per_epoch(self, train_images: int) -> int:
-        """Gradient steps in one pass over `train_images`; the last, smaller batch counts."""
-        return -(-train_images // self.batch_size)
+        """Gradient steps in one pass over `train_images`.
+
+        The last, smaller batch counts, unless it is of one image: batch normalisation needs two.
+        """
+        return -(-train_images // self.batch_size) - (train_images % self.batch_size == 1)
 
     def total_steps(self, train_images: int) -> int:
         """Gradient steps of the whole run on a training set of `train_images`."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, get_origin
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
@@ -14,6 +14,7 @@ from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sw
 from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
 from study.finished import DIRECTIONS
 from study.multiply_adds import multiply_adds
+from study.settings import parse_value, single_values
 from study.sweeps import NamedSweep
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
@@ -133,11 +134,10 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     overrides = overrides or Overrides()
     refuse_unknown("scale", scale_name, named.sweep.scales)
     scale = named.sweep.scales[scale_name]
-    for objective in named.sweep.objectives:
-        refuse_unknown("objective", objective, DIRECTIONS)
+    _check_objectives(named.sweep.objectives)
     _refuse_unknown_fields(overrides.fields, named.sweep, scale)
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
-    forced = _one_length(_single_values(overrides.fields, compare))
+    forced = single_values(overrides.fields, compare)
     points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
     plan_cell = partial(_plan_cell, named.sweep, scale, forced)
     return Plan(
@@ -156,12 +156,11 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     )
 
 
-def parse_value(text: str) -> Any:
-    """A value from the command line: JSON where it is JSON (numbers, true, null), a list at commas, else text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return [parse_value(part) for part in text.split(",")] if "," in text else text
+def _check_objectives(objectives: Sequence[str]) -> None:
+    for objective in objectives:
+        refuse_unknown("objective", objective, DIRECTIONS)
+    if objectives[:1] != ("val_accuracy",):
+        raise ValueError(f"objectives = {objectives}: the first must be val_accuracy, which picks the point to confirm")
 
 
 def _run_name(name: str) -> str:
@@ -172,22 +171,6 @@ def _run_name(name: str) -> str:
             f"{REFERENCE!r}; where runs are kept is --storage"
         )
     return name
-
-
-def _single_values(fields: Mapping[str, str], compare: Mapping[str, Any]) -> Fields:
-    """The values of `--set` on fields that are not compared; ValueError for several of a field that takes one."""
-    values = {name: parse_value(text) for name, text in fields.items() if name not in compare}
-    for name, value in values.items():
-        if isinstance(value, list) and get_origin(TrialConfig.model_fields[name].annotation) is not tuple:
-            compared = f"here {', '.join(compare)}" if compare else "and this sweep compares none"
-            raise ValueError(f"{name} = {fields[name]}: only compared fields take several values, {compared}")
-    return values
-
-
-def _one_length(forced: dict[str, Any]) -> dict[str, Any]:
-    """Setting epochs unsets the steps that a scale declares, and the other way round."""
-    other = {"epochs": "steps", "steps": "epochs"}
-    return {other[name]: None for name in forced if name in other} | forced
 
 
 def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> None:

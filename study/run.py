@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("replayed", nargs="*", metavar="RUN TRIAL_ID", help="after `replay`: repeat that trial, say if it is identical")
     add("--version", action="version", version=f"plain-depth-study {__version__}")
     asks = parser.add_argument_group("what is asked")
-    asks.add_argument("--scale", default="quick", metavar="NAME", help="quick (default), standard or paper")
+    asks.add_argument(
+        "--scale", default="quick", metavar="NAME", help="quick (default), standard, paper, or another of the sweep's"
+    )
     asks.add_argument("--dataset", metavar="NAME", help="short for --set dataset=NAME")
     asks.add_argument(
         "--set",

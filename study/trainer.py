@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.isometry import dead_fractions, layer_statistics, mean_cosines, orthonormality_defect
+from models.isometry import orthonormality_defect
 from models.modulation import build_modulation
 from models.networks import ConvNet
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.records import locate_run
-from study.training.epoch_record import EpochRecord
+from study.training.epoch_record import EpochRecord, finite
+from study.training.layer_rows import layer_rows
 from study.training.learning_rate import learning_rate_at
 from study.training.network import build_network, compile_network, evaluate
 from study.training.step_values import StepValues
@@ -29,8 +30,6 @@ from study.training.streaming import open_batches
 from study.training.tensor_bytes import from_bytes, to_bytes
 from study.training.update import WeightUpdate
 from study.weights import Weights, read_weights
-
-ERROR_COLUMNS = ("error_norm", "modulation_factor", "modulation_fired")
 
 
 def train(
@@ -164,14 +163,14 @@ class Training:
             steps=self._steps,
             status="diverged" if diverged else "ok",
             learning_rate=learning_rate_at(self.config, (self._steps - 1) / self.total_steps),
-            train_loss=_finite(train_loss),
+            train_loss=finite(train_loss),
             train_accuracy=train_accuracy,
-            val_loss=_finite(val_loss),
+            val_loss=finite(val_loss),
             val_accuracy=val_accuracy,
-            orthonormality_defect=_finite(orthonormality_defect(self.network)),
+            orthonormality_defect=finite(orthonormality_defect(self.network)),
             modulated_fraction=modulated_fraction,
-            error_norm_ratio=_finite(_mean_ratio(self._modulation.error_norms)),
-            layers=tuple(self._layer_rows(epoch)) if diagnose else (),
+            error_norm_ratio=finite(_mean_ratio(self._modulation.error_norms)),
+            layers=self._layer_rows(epoch) if diagnose else (),
             test_accuracy=self._evaluate("test")[1] if last and evaluate_test and not diverged else None,
             images_per_second=images_per_second,
             parameters=sum(parameter.numel() for parameter in self.network.parameters()),
@@ -211,20 +210,9 @@ class Training:
         """Mean loss and accuracy on `validation` or `test`."""
         return evaluate(self.network, self.batches.evaluation(split), self._autocast)
 
-    def _layer_rows(self, epoch: int) -> Iterator[dict[str, Any]]:
-        """Rows of the `layers` table; error norm and factor stand at the layer whose output's error was measured."""
+    def _layer_rows(self, epoch: int) -> tuple[dict[str, Any], ...]:
         images, _ = next(self.batches.evaluation("validation"))
-        dead = dead_fractions(self.network, images)
-        modulation = self._modulation
-        measured = zip(
-            modulation.error_norms.tolist(), modulation.factors.tolist(), modulation.fired.tolist(), strict=True
-        )
-        at_layer = dict(zip((site.layer for site in self.network.error_sites()), measured, strict=True))
-        cosines = mean_cosines(self.network)
-        for row, cosine, dead_fraction in zip(layer_statistics(self.network), cosines, dead, strict=True):
-            error = zip(ERROR_COLUMNS, at_layer.get(int(row["layer"]), ()), strict=False)
-            columns = {"epoch": epoch, **row, **dict(error), "mean_cosine": cosine, "dead_fraction": dead_fraction}
-            yield {name: _finite(value) for name, value in columns.items()}
+        return tuple(layer_rows(self.network, self._modulation, images, epoch))
 
 
 def load_network(run: str | Path, trial_id: str) -> ConvNet:
@@ -252,8 +240,3 @@ def _mean_ratio(error_norms: Tensor) -> float:
     if len(error_norms) < 2 or not (first > 0 and last > 0):
         return math.nan
     return float((first / last) ** (1.0 / (len(error_norms) - 1)))
-
-
-def _finite(value: Any) -> Any:
-    """The value, or None for a float that is not finite."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

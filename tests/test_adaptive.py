@@ -8,7 +8,7 @@ from search_spaces.depth_frontier import RESOLUTION, SHALLOW, buildable, next_de
 from search_spaces.sweep import CellResult
 from study.cells import CellStudies
 from study.finished import finished_trials
-from study.plan import Plan, make_plan
+from study.plan import Overrides, Plan, make_plan
 from study.sweeps import load_sweep
 
 LIMITS = {"he_l2": 30, "isometric_nonlinear": 10_000}
@@ -58,6 +58,13 @@ def test_a_start_from_rows_grows_the_same_cells_and_repeats_nothing(plan: Plan, 
 def test_a_recipe_that_does_not_beat_the_linear_model_is_not_followed(plan: Plan) -> None:
     studies, _ = run(plan, [], lambda _recipe, _depth: 0.9)
     assert {cell.compared["depth"] for cell in studies.planned.values()} == {SHALLOW}
+
+
+def test_the_shallowest_depth_is_what_deeper_ones_are_measured_against() -> None:
+    plan = make_plan(load_sweep("depth_frontier"), overrides=Overrides(fields={"depth": "44"}))
+    studies, _ = run(plan, [])
+    depths = sorted(cell.compared["depth"] for cell in studies.planned.values() if "nonlinear" in cell.name)
+    assert (depths[0], depths[-1]) == (44, 200)
 
 
 def test_depths_are_buildable_and_the_search_ends_for_any_frontier() -> None:

@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from study.cells import CellStudies, Job
+from study.config import TrialConfig, parse_config
 from study.finished import WORST_ACCURACY, finished_trials
 from study.plan import Overrides, Plan, make_plan
 from study.samplers import SAMPLERS, SearchMethod
@@ -27,7 +28,11 @@ def run_all(studies: CellStudies, score) -> list[Job]:
 
 def row_of(job: Job, status: str = "ok", val_accuracy: float | None = 0.5) -> dict:
     known = {name: getattr(job, name) for name in ROW}
-    return {**job.config.model_dump(), **known, "status": status, "val_accuracy": val_accuracy}
+    return {**job.config.model_dump(), **known, "status": status, "val_accuracy": val_accuracy, "num_classes": 4}
+
+
+def config_of(row: dict) -> dict:
+    return {name: row[name] for name in TrialConfig.model_fields}
 
 
 def by_learning_rate(job: Job) -> tuple[str, float]:
@@ -121,6 +126,26 @@ def test_a_start_from_rows_runs_what_is_missing_and_nothing_else(tiny_plan: Plan
     for cell in studies._cells.values():
         states = [trial.state for trial in cell._study.trials]
         assert states == [optuna.trial.TrialState.COMPLETE] * tiny_plan.trials_per_cell
+
+
+@pytest.mark.parametrize("finished", range(1, 6))
+def test_a_sequence_goes_on_where_it_was(tiny_plan: Plan, finished: int) -> None:
+    """Of points that come from a sequence a start from rows leaves none out and repeats none."""
+    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1], trials_per_cell=6)
+    method = SearchMethod("sobol")
+    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(plan, method=method), by_learning_rate)]
+    again = run_all(CellStudies(plan, finished_trials(rows[:finished], []), method), by_learning_rate)
+    assert [job.config for job in again] == [parse_config(config_of(row), where="row") for row in rows[finished:]]
+
+
+def test_a_lost_confirmation_counts_as_chance_among_the_classes_that_there_are(tiny_plan: Plan) -> None:
+    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
+    studies, told = CellStudies(plan), []
+    studies._plan = dataclasses.replace(plan, next_cells=lambda results: told.extend(results) or ())
+    while not studies.finished:
+        job = studies.next_job()
+        studies.tell(job.trial_id, row_of(job, "diverged", None))
+    assert dict(told[-1].accuracies) == {0: 0.25, 1: 0.25}
 
 
 def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:

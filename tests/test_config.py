@@ -9,7 +9,7 @@ from study.config import TrialConfig, parse_config
 REFUSED = [
     ({"depht": 20}, "depht is no field"),
     ({"depth": 45}, "the nearest are 44 and 50"),
-    ({"depth": 2}, "depth = 2: input should be greater than or equal to 8"),
+    ({"depth": 2}, "depth = 2: must be 6n + 2 and within [8, 1202]; the nearest are 8 and 14"),
     ({"depth": "20"}, "depth = '20': input should be a valid integer"),
     ({"learning_rate": 0.0}, "learning_rate = 0.0: input should be greater than 0"),
     ({"learning_rate": float("nan")}, "learning_rate = nan"),
@@ -23,7 +23,7 @@ REFUSED = [
     ({"checkpoint_every_epochs": 0}, "checkpoint_every_epochs = 0"),
     ({"nesterov": 1}, "nesterov = 1"),
     ({"nesterov": True, "momentum": 0.0}, "needs momentum above 0"),
-    ({"network_size": "imagenet", "depth": 20}, "choose one of (18, 34, 50, 101)"),
+    ({"network_size": "imagenet", "depth": 20}, "depth = 20: must be one of 18, 34, 50, 101"),
 ]
 
 
@@ -43,6 +43,11 @@ def test_a_config_survives_its_own_dump(values: dict) -> None:
 
 def test_the_last_smaller_batch_counts_as_a_step() -> None:
     config = TrialConfig(epochs=3, batch_size=128)
-    assert config.steps_per_epoch(257) == 3
-    assert config.total_steps(257) == 9
-    assert TrialConfig(steps=5, batch_size=128).total_steps(257) == 5
+    assert config.steps_per_epoch(258) == 3
+    assert config.total_steps(258) == 9
+    assert TrialConfig(steps=5, batch_size=128).total_steps(258) == 5
+
+
+def test_a_last_batch_of_one_image_is_left_out() -> None:
+    """Batch normalisation has no statistics of it."""
+    assert TrialConfig(epochs=3, batch_size=128).steps_per_epoch(257) == 2

@@ -194,6 +194,13 @@ def test_error_profile_is_what_modulation_measures(architecture, statistic):
     assert profile[0]["error_ratio"] == pytest.approx(norms[0] / norms[1])
 
 
+def test_error_profile_is_of_training_mode_whatever_mode_the_net_is_in():
+    network = initialized(PlainCNN(8, width=4))
+    training, evaluating = (error_profile(net, IMAGES, torch.arange(4)) for net in (network.train(), network.eval()))
+    assert training == evaluating
+    assert not network.training
+
+
 def test_errors_of_a_fresh_plain_net_explode_backwards():
     profile = error_profile(initialized(PlainCNN(44, width=4)), IMAGES, torch.arange(4))
     assert profile[0]["error_norm"] > 10 * profile[-1]["error_norm"]

@@ -1,5 +1,6 @@
 """Plans: ranks of values, overrides, refusals, cost."""
 
+import dataclasses
 import importlib
 import json
 import re
@@ -7,12 +8,12 @@ from typing import get_args
 
 import pytest
 
-from models import layouts
 from models.modulation_factors import RULES, STATISTICS, TARGETS
 from search_spaces.sweep import Choice, Float, Scale, Sweep
 from study import config
 from study.names import check_names
-from study.plan import Overrides, make_plan, parse_value
+from study.plan import Overrides, make_plan
+from study.settings import parse_value
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
 
 
@@ -189,9 +190,19 @@ def test_lists_are_compared_and_never_searched() -> None:
         make_plan(NamedSweep("lists", "?", sweep))
 
 
+@pytest.mark.parametrize("objectives", [(), ("parameters", "val_accuracy")])
+def test_the_first_objective_picks_the_point_to_confirm(tiny_sweep: NamedSweep, objectives: tuple[str, ...]) -> None:
+    sweep = dataclasses.replace(tiny_sweep.sweep, objectives=objectives)
+    with pytest.raises(ValueError, match="the first must be val_accuracy"):
+        make_plan(NamedSweep("smallest", "?", sweep))
+
+
+def test_a_setting_may_be_written_as_in_python_and_a_list_of_one_without_brackets(tiny_sweep: NamedSweep) -> None:
+    plan = make_plan(tiny_sweep, overrides=Overrides(fields={"gradient_clip": "None", "learning_rate_drops": "0.5"}))
+    assert (plan.cells[0].fixed["gradient_clip"], plan.cells[0].fixed["learning_rate_drops"]) == (None, [0.5])
+
+
 def test_ranges_are_those_of_the_models() -> None:
-    assert (config.SHALLOWEST, config.DEEPEST) == (layouts.SHALLOWEST, layouts.DEEPEST)
-    assert set(config.IMAGENET_DEPTHS) == set(layouts.IMAGENET_BLOCKS)
     for field, names in {"modulation": RULES, "modulation_target": TARGETS, "modulation_statistic": STATISTICS}.items():
         assert set(get_args(config.TrialConfig.model_fields[field].annotation)) == set(names)
 

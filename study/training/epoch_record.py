@@ -1,5 +1,6 @@
 """What is known of one epoch of one training run."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,3 +38,8 @@ class EpochRecord:
     parameters: int
     layers: tuple[dict[str, Any], ...] = ()
     test_accuracy: float | None = None
+
+
+def finite(value: Any) -> Any:
+    """The value, or None for a float that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

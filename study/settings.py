@@ -1,0 +1,45 @@
+"""What `--set FIELD=VALUE` means: from the words of the command line to the values of fields."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+from study.config import TrialConfig
+
+OTHER_LENGTH = {"epochs": "steps", "steps": "epochs"}
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line: JSON where it is JSON (numbers, true, null), a list at commas, else text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return [parse_value(part) for part in text.split(",")] if "," in text else text
+
+
+def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[str, Any]:
+    """The values of fields that are not compared.
+
+    Setting epochs unsets the steps that a scale declares, and the other way round.
+
+    Raises:
+        ValueError: several values for a field that takes one.
+    """
+    compared = list(compared)
+    values = {name: _meant_for(name, parse_value(text)) for name, text in settings.items() if name not in compared}
+    for name, value in values.items():
+        if isinstance(value, list) and not _takes_list(name):
+            which = f"here {', '.join(compared)}" if compared else "and this sweep compares none"
+            raise ValueError(f"{name} = {settings[name]}: only compared fields take several values, {which}")
+    return {OTHER_LENGTH[name]: None for name in values if name in OTHER_LENGTH} | values
+
+
+def _meant_for(name: str, value: Any) -> Any:
+    """The value as its field knows it: null may also be written as Python does, and a list of one without brackets."""
+    if value == "None" and type(None) in get_args(TrialConfig.model_fields[name].annotation):
+        return None
+    return [value] if _takes_list(name) and not isinstance(value, list) else value
+
+
+def _takes_list(name: str) -> bool:
+    return get_origin(TrialConfig.model_fields[name].annotation) is tuple
