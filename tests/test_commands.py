@@ -41,6 +41,13 @@ def test_the_command_of_a_run_is_the_run(line: str, tmp_path: Path) -> None:
     assert again.declaration() == plan.declaration()
 
 
+def test_a_users_sweep_is_named_by_its_file(tiny_plan: Plan, tmp_path: Path) -> None:
+    run = OpenedRun(
+        Storage.at(tmp_path / tiny_plan.run), open_run_file(Storage.at(tmp_path), tiny_plan), pd.DataFrame()
+    )
+    assert commands_of(run)[-2] == "python -m study.run tiny.py --seed 7 --trials 2 --confirm-seeds 2"
+
+
 @pytest.mark.parametrize("option", ["--sampler", "--scheduler"])
 def test_how_it_was_searched_is_said_where_it_is_not_the_default(option: str, tmp_path: Path) -> None:
     facts = {"run": "searched", option.strip("-"): "nsga2"}

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from study.report.opened_run import OpenedRun
@@ -14,10 +15,15 @@ def commands_of(run: OpenedRun) -> list[str]:
     """Where run.json names a commit, one line to get it; one that repeats or continues the run; one that opens it."""
     commit = str(run.facts.get("versions", {}).get("commit", ""))
     checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
-    sweep = run.facts.get("declaration", {}).get("sweep", "SWEEP")
-    command = shlex.join(["python", "-m", "study.run", sweep, *_options(run)])
+    command = shlex.join(["python", "-m", "study.run", _sweep(run), *_options(run)])
     name = run.storage.location if run.storage.is_object_store else run.name
     return [*checkout, command, f"python -m study.report {name} --open"]
+
+
+def _sweep(run: OpenedRun) -> str:
+    """As `study.run` is given it: a name of ours, else the user's file."""
+    name = str(run.facts.get("declaration", {}).get("sweep", "SWEEP"))
+    return name if find_spec(f"search_spaces.{name}") else f"{name}.py"
 
 
 def _options(run: OpenedRun) -> Iterator[str]:
