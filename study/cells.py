@@ -78,9 +78,15 @@ class CellStudy:
         return not self._running and not self._open[SEARCH] and (not self._open[CONFIRM] or self._hopeless)
 
     @property
+    def jobs_left(self) -> int:
+        """Runs that are not handed out yet."""
+        confirmations = self._open[CONFIRM]
+        return len(self._open[SEARCH]) + (0 if confirmations and self._hopeless else len(confirmations))
+
+    @property
     def remaining_cost(self) -> float:
-        """Relative cost of what is not handed out yet."""
-        return self._cell.cost * (len(self._open[SEARCH]) + len(self._open[CONFIRM]))
+        """Relative cost of those."""
+        return self._cell.cost * self.jobs_left
 
     def result(self, linear_baseline: float) -> CellResult:
         """What an adaptive sweep is told of the cell."""
@@ -223,6 +229,11 @@ class CellStudies:
     def remaining_cost(self) -> float:
         """Relative cost of all that is not handed out yet."""
         return sum(cell.remaining_cost for cell in self._cells.values())
+
+    @property
+    def jobs_left(self) -> dict[str, int]:
+        """How many each cell has not handed out yet."""
+        return {name: cell.jobs_left for name, cell in self._cells.items()}
 
     def job(self, trial_id: str) -> Job:
         """The running job of that id."""

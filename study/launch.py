@@ -21,6 +21,7 @@ from study.checkpoint_service import CheckpointService, checkpoint_service
 from study.display import Display
 from study.ending import Ending
 from study.nodes.cards import Cards
+from study.nodes.demand import Demand, find_autoscaler
 from study.nodes.node_loss import forgiven_node_losses
 from study.nodes.session import ray_session
 from study.nodes.slots import Slots, living_nodes, resources_of
@@ -62,17 +63,20 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
     """Run the jobs that are missing, or as many as the time budget allows.
 
     Raises:
-        ValueError: no node can hold a trial, or no cluster answers.
+        ValueError: no node, there or to be added, can hold a trial, or no cluster answers.
         OSError: what a trial left could not be stored.
         RuntimeError: the first trials all failed with one error, which it tells; or the cluster is gone.
         KeyboardInterrupt: a signal asked for the end.
     """
     ending = Ending(options.time_budget_seconds, prepared.studies.trial_count)
     with ray_session(options.address) as joined:
-        slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes)
+        autoscaler = find_autoscaler(display.say) if joined is not None else None
+        slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes, autoscaler)
         slots.check_possible(cell.config(cell.known, seed=0) for cell in prepared.plan.cells)
         if joined is not None:
             display.say(f"Joined the Ray cluster at {joined}: {len(living_nodes())} nodes, {slots.count()} slots.")
+        if autoscaler is not None:
+            display.say(f"Its autoscaler may add {autoscaler}.")
         kept = checkpoint_service(prepared.storage) if prepared.has_checkpoints else nullcontext()
         with (
             stoppable() as stop,
@@ -80,8 +84,9 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
             scratch(prepared.storage) as folder,
             kept as service,
         ):
-            tuner = _tuner(prepared, options, slots, ending, display, folder, service)
-            with forgiven_node_losses(), watched(functools.partial(_clean_up, folder, display)):
+            demand = Demand(prepared.studies, slots, ending.is_due)
+            tuner = _tuner(prepared, options, slots, ending, display, folder, service, demand)
+            with forgiven_node_losses(), watched(functools.partial(_clean_up, folder, display)), demand:
                 _fit(tuner)
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
@@ -121,6 +126,7 @@ def _tuner(
     display: Display,
     folder: str,
     service: CheckpointService | None,
+    demand: Demand,
 ) -> tune.Tuner:
     given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
     if service is not None:
@@ -140,7 +146,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=SCRATCH,
             storage_path=folder,
-            callbacks=[recorder, waiting, Silence()],
+            callbacks=[recorder, waiting, demand, Silence()],
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             verbose=0,
         ),

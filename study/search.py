@@ -47,15 +47,23 @@ class JobSearcher(DriverOnly, Searcher):
         if self._studies.finished or self._ends():
             return Searcher.FINISHED
         held = self._held()
-        if self._waiting is None and self._slots.have_room([*held, self._slots.smallest]):
+        if self._waiting is None and self._have_room(held, self._slots.smallest):
             self._draw()
         if self._waiting is None:
             return None
         job, ask = self._waiting
-        if not self._slots.have_room([*held, ask]):
+        if not self._have_room(held, ask):
             return None
         self._waiting, self._asks[job.trial_id] = None, ask
         return job.ray_config() | ask.ray_config()
+
+    def _have_room(self, held: Sequence[Ask], ask: Ask) -> bool:
+        """Whether a further trial can run now. The first need not: it waits in Ray until a node comes.
+
+        Tune's loop, as long as it has no trial at all, stands still for up to ten minutes, deaf to signals, and nobody
+        would say what is waited for.
+        """
+        return not held or self._slots.have_room([*held, ask])
 
     def _held(self) -> list[Ask]:
         """What the running trials hold."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from study.nodes.autoscaler import Autoscaler
+
 OK, NOTE, ERROR = "ok", "note", "error"
 
 REFUSED_BY_RAY = ("python", "ray")  # which it wants equal on all nodes
@@ -72,6 +74,7 @@ class Facts:
         driver: the machine that would lead the run.
         nodes: the cluster's, of which the driver's may be one; without a cluster empty.
         silent: nodes that did not answer.
+        autoscaler: what it may add; None where nothing is to be had. autoscaler_error: why that could not be read.
         storage: where runs are to lie; None: not asked. storage_error: why the driver cannot write there.
         dataset: the set that is asked for; dataset_bytes: its size in memory, None where the driver cannot read it.
         streamed: every node reads the set's images by itself.
@@ -82,6 +85,8 @@ class Facts:
     driver: Machine
     nodes: Sequence[Machine] = ()
     silent: Sequence[str] = ()
+    autoscaler: Autoscaler | None = None
+    autoscaler_error: str | None = None
     storage: str | None = None
     storage_error: str | None = None
     dataset: str | None = None
@@ -99,12 +104,12 @@ class Facts:
 
 
 def check_nodes(facts: Facts) -> Iterator[Finding]:
-    """Every node answers, and some can hold a trial."""
+    """Every node answers, and some can hold a trial, or would once they are added."""
     for name in facts.silent:
         yield Finding(ERROR, "nodes", f"{name} does not answer: see its logs, or take it out of the cluster")
     cpus, gpus = sum(machine.cpus for machine in facts.machines), sum(machine.gpus for machine in facts.machines)
     where = f"{len(facts.nodes)} in the cluster" if facts.nodes else "this machine alone"
-    if cpus < 1:
+    if cpus < 1 and facts.autoscaler is None:
         yield Finding(ERROR, "nodes", f"{where}, no CPU: a trial asks for one, start a node with --num-cpus")
     else:
         yield Finding(OK, "nodes", f"{where}: {cpus:g} CPUs, {gpus:g} GPUs")
@@ -113,6 +118,17 @@ def check_nodes(facts: Facts) -> Iterator[Finding]:
             way = "end the others, or start each with a --temp-dir of its own"
             text = f"{machine.name} leads {machine.rays} Ray clusters: `auto`, and so a job, may join another: {way}"
             yield Finding(NOTE, "nodes", text)
+
+
+def check_autoscaler(facts: Facts) -> Iterator[Finding]:
+    """Whether a cluster grows by itself."""
+    if facts.autoscaler is not None:
+        text = f"may add {facts.autoscaler}: a run asks it for what its trials can use, see --workers"
+        yield Finding(NOTE, "growth", f"the autoscaler {text}")
+    elif facts.autoscaler_error is not None:
+        yield Finding(NOTE, "growth", facts.autoscaler_error)
+    elif facts.nodes:
+        yield Finding(OK, "growth", "no autoscaler adds nodes: a run uses those that are there, and those that join")
 
 
 def check_versions(facts: Facts) -> Iterator[Finding]:
@@ -156,6 +172,9 @@ def check_gpus(facts: Facts) -> Iterator[Finding]:
     usable = sum(machine.gpus for machine in facts.machines if machine.gpus <= machine.torch_gpus)
     if usable:
         yield Finding(OK, "gpus", f"{usable:g}, and torch computes on them")
+    elif facts.autoscaler and any(node.get("GPU") for node in facts.autoscaler.nodes):
+        text = "none yet: trials wait for a node with one, which the autoscaler may add (--gpus-per-trial 0: use CPUs)"
+        yield Finding(NOTE, "gpus", text)
     elif not any(machine.gpus or machine.devices for machine in facts.machines):
         yield Finding(NOTE, "gpus", "none: trials run on CPUs, right for --scale quick, slow beyond")
 
@@ -268,6 +287,7 @@ def check_clocks(facts: Facts) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     check_nodes,
+    check_autoscaler,
     check_versions,
     check_gpus,
     check_memory,

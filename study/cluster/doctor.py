@@ -78,11 +78,10 @@ def gather(address: str | None, question: Question) -> Facts:
         asked = (question.storage, mark, question.dataset, str(question.data_dir) if question.data_dir else None)
         here = probe.facts(*asked)
         driver = _machine("the driver" if address else "this machine", here, {"GPU": here["devices"]})
-        nodes, silent = _ask_nodes(address, asked) if address else ([], [])
+        cluster = _ask_cluster(address, asked) if address else {}
     return Facts(
         driver=dataclasses.replace(driver, auth_mode=auth_mode()),
-        nodes=nodes,
-        silent=silent,
+        **cluster,
         storage=shown(question.storage) if question.storage else None,
         storage_error=storage_error,
         chosen_auth=CHOSEN_AUTH_MODE,
@@ -130,13 +129,16 @@ def _has_token() -> bool:
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").is_file()
 
 
-def _ask_nodes(address: str, asked: Sequence[str | None]) -> tuple[list[Machine], list[str]]:
-    """Facts of every node that answers, and the names of those that do not."""
+def _ask_cluster(address: str, asked: Sequence[str | None]) -> dict[str, Any]:
+    """Facts of every node that answers, the names of those that do not, and what may be added to them."""
     import ray
 
+    from study.nodes.demand import find_autoscaler
     from study.nodes.session import ray_session
 
+    unread: list[str] = []
     with ray_session(address):
+        autoscaler = find_autoscaler(unread.append)
         nodes = {_name(node): node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
         actors = {name: _probe(node["NodeID"]) for name, node in nodes.items()}
         replies = {actor.facts.remote(*asked): name for name, actor in actors.items()}
@@ -144,7 +146,12 @@ def _ask_nodes(address: str, asked: Sequence[str | None]) -> tuple[list[Machine]
         told = {replies[reply]: _answer(reply, actors[replies[reply]]) for reply in ready}
     machines = [_machine(name, facts, nodes[name]["Resources"]) for name, facts in told.items() if facts]
     answered = {machine.name for machine in machines}
-    return sorted(machines, key=lambda machine: machine.name), sorted(set(nodes) - answered)
+    return {
+        "nodes": sorted(machines, key=lambda machine: machine.name),
+        "silent": sorted(set(nodes) - answered),
+        "autoscaler": autoscaler,
+        "autoscaler_error": unread[0] if unread else None,
+    }
 
 
 def _answer(reply: Any, actor: Any) -> dict[str, Any] | None:

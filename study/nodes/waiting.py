@@ -52,12 +52,14 @@ class Waiting(DriverOnly, Callback):
 
     def _tell(self) -> None:
         total, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
-        reason = reason_to_wait(self._slots.largest, self._slots.count(), total, free)
+        reason = reason_to_wait(self._slots.largest, self._slots.count(), total, free, asked=self._slots.can_grow)
         if reason is not None:
             self._say(reason)
 
 
-def reason_to_wait(ask: Ask, slots: int, total: Mapping[str, float], free: Mapping[str, float]) -> str | None:
+def reason_to_wait(
+    ask: Ask, slots: int, total: Mapping[str, float], free: Mapping[str, float], *, asked: bool
+) -> str | None:
     """`waiting for 1 CPU: 2 of 2 CPUs are in use by others`; None where a trial could begin.
 
     Args:
@@ -65,7 +67,10 @@ def reason_to_wait(ask: Ask, slots: int, total: Mapping[str, float], free: Mappi
         slots: how many trials the present nodes could hold.
         total: CPUs and GPUs of the whole cluster.
         free: those that nobody holds.
+        asked: the autoscaler was asked for a node that could hold one.
     """
+    if slots == 0 and asked:
+        return f"waiting for a node with {ask}: asked the autoscaler"
     if slots == 0:
         return f"waiting for {ask}: no node has as much any more"
     wanted = {"CPU": ask.cpus, "GPU": ask.gpus}
