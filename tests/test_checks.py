@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from study.cluster.checks import CHECKS, ERROR, GIB, NOTE, OK, Facts, Finding, Machine, breaks_a_run, findings
+from study.cluster.checks import CHECKS, ERROR, GIB, NOTE, OK, Finding, breaks_a_run, findings
+from study.cluster.facts import Facts, Machine
+from study.nodes.autoscaler import Autoscaler, NodeType
 
 PACKAGES = {"ray": "2.60.0", "torch": "2.14.1", "numpy": "2.4.6"}
 WELL = Machine(
@@ -32,6 +34,8 @@ FACTS = Facts(
     sets_here=("digits",),
 )
 
+GROWS = Autoscaler([NodeType("gpu", {"CPU": 8, "GPU": 1}, 2), NodeType("cpu", {"CPU": 1}, 1)], most=2)
+
 
 def with_node(**changes: object) -> Facts:
     """FACTS with one node that differs."""
@@ -46,6 +50,9 @@ def with_both(**changes: object) -> Facts:
 BAD = [
     (replace(FACTS, silent=("node c",)), ERROR, "nodes", "node c does not answer"),
     (with_both(cpus=0), ERROR, "nodes", "no CPU"),
+    (replace(FACTS, autoscaler=GROWS), NOTE, "growth", "may add 2 x gpu (8 CPUs, 1 GPU), 1 x cpu (1 CPU), 2 in all: a"),
+    (replace(FACTS, autoscaler_error="cannot be read (403)"), NOTE, "growth", "cannot be read (403)"),
+    (replace(with_both(gpus=0, devices=0, torch_gpus=0), autoscaler=GROWS), NOTE, "gpus", "none yet: trials wait"),
     (with_node(rays=2), NOTE, "nodes", "node b leads 2 Ray clusters: `auto`, and so a job, may join another"),
     (with_node(python="3.12.1"), ERROR, "versions", "node b has python 3.12.1, the driver 3.11.7"),
     (with_node(packages={**PACKAGES, "ray": "2.59.0"}), ERROR, "versions", "has ray 2.59.0, the driver 2.60.0"),
@@ -93,6 +100,12 @@ def test_every_check_says_something_of_a_sound_cluster_and_of_a_sound_machine(fa
         levels = [finding.level for finding in check(facts)]
         assert set(levels) <= {OK, NOTE}
         assert levels or not facts.nodes  # clocks: a machine alone has but one
+
+
+def test_a_head_without_cpus_is_sound_where_nodes_are_added() -> None:
+    found = findings(replace(with_both(cpus=0), autoscaler=GROWS))
+    assert not breaks_a_run(found)
+    assert Finding(OK, "nodes", "2 in the cluster: 0 CPUs, 2 GPUs") in found
 
 
 def test_a_small_machine_without_a_data_set_in_mind_is_sound() -> None:

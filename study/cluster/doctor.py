@@ -14,7 +14,8 @@ from typing import Any
 from study.ray_environment import CHOSEN_AUTH_MODE, auth_mode
 
 from study.cluster import probe
-from study.cluster.checks import Facts, Machine, breaks_a_run, findings
+from study.cluster.checks import breaks_a_run, findings
+from study.cluster.facts import Facts, Machine
 from study.datasets import DATASETS, find_dataset, load_dataset
 from study.storage import TEMPORARY_PREFIX, Storage, shown
 
@@ -78,7 +79,7 @@ def gather(address: str | None, question: Question) -> Facts:
         asked = (question.storage, mark, question.dataset, str(question.data_dir) if question.data_dir else None)
         here = probe.facts(*asked)
         driver = _machine("the driver" if address else "this machine", here, {"GPU": here["devices"]})
-        cluster = _ask_cluster(address, asked) if address else {}
+        cluster = _ask_cluster(address, asked) if address else {"nodes": []}
     return Facts(
         driver=dataclasses.replace(driver, auth_mode=auth_mode()),
         **cluster,
