@@ -43,6 +43,15 @@ def test_no_more_jobs_than_slots_and_an_end(tiny_plan: Plan) -> None:
     assert studies.finished
 
 
+def test_the_first_job_waits_in_ray_where_no_node_has_room_yet(tiny_plan: Plan) -> None:
+    """Tune stands still while it has none."""
+    studies = CellStudies(tiny_plan)
+    searcher = JobSearcher(studies, Rooms(0))
+    first = searcher.suggest("ray-0")
+    assert first["trial_id"]
+    assert [searcher.suggest("ray-1"), studies.running] == [None, 1]
+
+
 def test_a_config_is_the_fields_which_trial_it_is_and_what_it_asks(tiny_plan: Plan) -> None:
     config = JobSearcher(CellStudies(tiny_plan), Rooms(1)).suggest("ray-0")
     assert config["trial_id"].startswith("tiny-quick:depth=8,recipe=")

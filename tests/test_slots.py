@@ -10,15 +10,26 @@ from hypothesis import strategies as st
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.nodes.slots import Ask, Slots, all_fit, resources_of, room_on
+from study.nodes.autoscaler import Autoscaler, NodeType
+from study.nodes.slots import HEAD, MOST, Ask, Slots, all_fit, resources_of, room_on
 from study.prepare import Options
 
 GIB = 2.0**30
 LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
+BARE_HEAD = {HEAD: 1.0}
+CPUS = Autoscaler([NodeType("cpu", LAPTOP, 2)], most=2)
+GPUS = Autoscaler([NodeType("cpu", LAPTOP, 2), NodeType("gpu", GPU_NODE, 2)], most=4)
+ONE = Ask(0.0, 1.0)
 
 
-def slots(nodes: Sequence[dict[str, float]], card_bytes: float | None = None, **options: object) -> Slots:
-    return Slots(Options(**options), {"digits": load_dataset("digits")}, lambda: nodes, lambda: card_bytes)
+def slots(
+    nodes: Sequence[dict[str, float]],
+    card_bytes: float | None = None,
+    autoscaler: Autoscaler | None = None,
+    **options: object,
+) -> Slots:
+    data = {"digits": load_dataset("digits")}
+    return Slots(Options(**options), data, lambda: nodes, lambda: card_bytes, autoscaler)
 
 
 def config(depth: int, batch_size: int = 128) -> TrialConfig:
@@ -64,6 +75,53 @@ def test_gpus_that_join_a_run_on_cpus_are_passed_over() -> None:
     assert settled.passes_over_gpus
     assert not told.passes_over_gpus
     assert settled.ask(config(8)) == Ask(0.0, 1.0)
+
+
+def test_a_node_that_may_be_added_is_as_good_as_one_that_lives() -> None:
+    empty = slots([BARE_HEAD], autoscaler=CPUS)
+    empty.check_possible([config(8)])
+    assert (empty.count(), empty.can_grow) == (0, True)
+    with pytest.raises(
+        ValueError, match="asks for 5 CPUs and 0 GPUs, and the largest node that is there or may be add"
+    ):
+        slots([BARE_HEAD], autoscaler=CPUS, cpus_per_trial=5.0).check_possible()
+    with pytest.raises(ValueError, match="asks for 1 CPUs and 0 GPUs, and the largest node has 0 and 0: lower"):
+        slots([BARE_HEAD]).check_possible()
+
+
+def test_where_gpus_may_be_added_trials_take_them() -> None:
+    waits = slots([LAPTOP], autoscaler=GPUS)
+    assert waits.ask(config(8)) == Ask(1.0, 1.0)
+    assert (waits.count(), waits.can_grow) == (0, True)
+    assert slots([LAPTOP], autoscaler=GPUS, gpus_per_trial=0.0).ask(config(8)) == ONE
+    assert slots([LAPTOP], autoscaler=CPUS).ask(config(8)) == ONE
+
+
+def test_no_more_is_asked_for_than_there_could_be() -> None:
+    def reach(count: int, nodes: Sequence[dict[str, float]] = (BARE_HEAD,), **more: object) -> int:
+        return len(slots(nodes, **more).within_reach([ONE] * count))
+
+    assert reach(5) == 0  # no autoscaler
+    assert [reach(count, autoscaler=CPUS) for count in (0, 5, 99)] == [0, 5, 8]
+    assert reach(99, autoscaler=CPUS, workers=3) == 3
+    assert reach(99, [BARE_HEAD | LAPTOP, LAPTOP], autoscaler=CPUS) == 12  # the second may be one of the autoscaler's
+    assert reach(9999, autoscaler=Autoscaler([NodeType("huge", {"CPU": 64.0}, 10**9)], most=10**9)) == MOST
+
+
+def test_large_and_small_shares_are_asked_for_as_far_as_they_fit_together() -> None:
+    here = slots([BARE_HEAD], autoscaler=Autoscaler([NodeType("gpu", {"CPU": 16.0, "GPU": 1.0}, 2)], most=2))
+    asks = [Ask(0.25, 1.0)] * 9 + [Ask(0.5, 1.0)] * 2
+    assert here.within_reach(asks) == [Ask(0.5, 1.0)] * 2 + [Ask(0.25, 1.0)] * 4
+    assert here.within_reach([Ask(2.0, 1.0)]) == []
+
+
+def test_a_card_that_becomes_known_makes_earlier_asks_void() -> None:
+    cards: list[float | None] = [None]
+    here = Slots(Options(), {"digits": load_dataset("digits")}, lambda: [GPU_NODE], lambda: cards[-1])
+    assert here.ask(config(8)) == here.largest == Ask(1.0, 1.0)
+    cards.append(80 * GIB)
+    here._seen_at = -math.inf
+    assert here.ask(config(8)) == here.largest == Ask(1 / 16, 1.0)
 
 
 def test_no_share_is_put_together_from_two_cards() -> None:

@@ -15,14 +15,19 @@ FULL = {"CPU": 2.0}
 
 def test_others_are_named_with_figures() -> None:
     said = "waiting for 1 CPU: 2 of 2 CPUs are in use by others"
-    assert reason_to_wait(ASK, 2, FULL, {}) == said
-    assert reason_to_wait(ASK, 2, FULL, {"CPU": 1.0}) is None
+    assert reason_to_wait(ASK, 2, FULL, {}, asked=True) == said
+    assert reason_to_wait(ASK, 2, FULL, {"CPU": 1.0}, asked=False) is None
     said = "waiting for 1 CPU and 0.5 GPU: 3.75 of 4 GPUs are in use by others"
-    assert reason_to_wait(Ask(0.5, 1.0), 4, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 0.25}) == said
+    assert reason_to_wait(Ask(0.5, 1.0), 4, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 0.25}, asked=False) == said
 
 
 def test_a_lost_node_is_told_apart() -> None:
-    assert reason_to_wait(ASK, 0, {}, {}) == "waiting for 1 CPU: no node has as much any more"
+    assert reason_to_wait(ASK, 0, {}, {}, asked=False) == "waiting for 1 CPU: no node has as much any more"
+
+
+def test_a_node_that_the_autoscaler_may_add_is_waited_for_by_name() -> None:
+    said = "waiting for a node with 1 CPU and 0.5 GPU: asked the autoscaler"
+    assert reason_to_wait(Ask(0.5, 1.0), 0, {}, {}, asked=True) == said
 
 
 def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +35,9 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
     monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray, "cluster_resources", lambda: FULL)
     monkeypatch.setattr(ray, "available_resources", dict)
-    callback = Waiting(SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False), said.append)
+    callback = Waiting(
+        SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False, can_grow=False), said.append
+    )
     trial = SimpleNamespace(status="PENDING")
 
     def let_pass(seconds: int) -> int:

@@ -1,4 +1,4 @@
-"""What the doctor knows of machines and their cluster before a run: plain values, gathered by `study.cluster.doctor`."""
+"""What the doctor knows of machines and their cluster: plain values, gathered in `study.cluster.doctor`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -142,6 +142,7 @@ class Slots:
         """
         if self._autoscaler is None:
             return []
+        self._refresh()
         asks = sorted(asks, reverse=True)[: min(MOST, self._workers or MOST)]
         added = self._autoscaler.grown(len(asks), lambda node: any(room_on(node, ask) for ask in set(asks)))
         rooms = [_Room(node) for node in (*added, *(node for node in self._nodes if HEAD in node))]
