@@ -23,6 +23,7 @@ from study.finished import DIRECTIONS
 def rows(**columns: list[object]) -> pd.DataFrame:
     n = len(next(iter(columns.values())))
     fixed = {"status": "ok", "phase": "search", "device": "cpu", "depth": 8, "num_classes": 10, "recipe": "r"}
+    fixed["dataset"] = "digits"
     fixed |= {"trial_id": [f"t{k}" for k in range(n)], "images_per_second": 1.0, "peak_memory_bytes": 1}
     return pd.DataFrame({**fixed, **columns})
 

@@ -17,7 +17,13 @@ def search(n: int, seed: int = 0) -> pd.DataFrame:
     rate, strength = 10 ** generator.uniform(-3, 0, (2, n))
     depth = generator.choice([8, 110], n)
     accuracy = 0.8 + 0.05 * np.log10(rate) - 0.0001 * depth
-    fixed = {"phase": "search", "status": "ok", "num_classes": 10, "cell": [f"depth={d}" for d in depth]}
+    fixed = {
+        "phase": "search",
+        "status": "ok",
+        "num_classes": 10,
+        "dataset": "digits",
+        "cell": [f"depth={d}" for d in depth],
+    }
     columns = {"depth": depth, "learning_rate": rate, "strength": strength, "val_accuracy": accuracy}
     return pd.DataFrame(columns).assign(**fixed)
 

@@ -12,9 +12,11 @@ from study.analysis.scores import (
     bootstrap_t_interval,
     cell_name,
     confirmed_rows,
+    groups_of,
     matches,
     mean_difference,
     mean_interval,
+    scored,
     seed_scores,
     select,
 )
@@ -119,6 +121,24 @@ def test_a_failed_row_without_num_classes_takes_that_of_its_data_set() -> None:
         num_classes=[10, 100, None, None],
     )
     assert confirmed_rows(rows, "val_accuracy", ["depth"])["score"].tolist() == pytest.approx([0.01, 0.1])
+
+
+def test_a_score_is_the_accuracy_or_chance_also_where_the_failed_row_knows_no_classes() -> None:
+    status = ["ok", "diverged", "failed", "pruned", "ok"]
+    rows = confirmed(val_accuracy=[0.9, None, None, None, None], status=status, num_classes=[4, 4, None, 4, 4])
+    found = scored(rows, ["phase"])
+    assert found["score"].tolist() == pytest.approx([0.9, 0.25, 0.25, 0.25, math.nan], nan_ok=True)
+    assert found["chance"].tolist() == [0.25] * 5
+    assert scored(rows.iloc[:0], ["phase"]).empty
+
+
+def test_groups_hold_every_row_once_null_is_a_value_and_no_axis_makes_one_group() -> None:
+    rows = pd.DataFrame({"clip": [None, 1.0, None], "depth": [8, 8, 20]})
+    found = groups_of(rows, ["clip"])
+    assert [len(group) for _, group in found] == [1, 2]
+    assert [list(values) for values, _ in found] == [["clip"], ["clip"]]
+    assert [values for values, _ in groups_of(rows, [])] == [{}]
+    assert groups_of(rows.iloc[:0], []) == []
 
 
 def test_bootstrap_t_is_that_of_all_resamples() -> None:

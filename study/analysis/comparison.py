@@ -22,6 +22,7 @@ from study.analysis.scores import (
     Estimate,
     bootstrap_t_interval,
     confirmed_rows,
+    groups_of,
     mean_difference,
     seed_scores,
     seeded,
@@ -58,7 +59,7 @@ def paired_comparisons(
     scores = seed_scores(confirmed_rows(trials, metric, axes), axes)
     generator = seeded(generator)
     rows = []
-    for place, group in _places(scores, list(within)):
+    for place, group in groups_of(scores, within):
         sides = {name: side.set_index("seed")["score"] for name, side in group.groupby(between, sort=True)}
         for a, b in combinations(sides, 2):
             rows.append(place | _compare(a, b, sides, generator))
@@ -66,12 +67,6 @@ def paired_comparisons(
     corrected = holm(table["p_value"].to_numpy(dtype=np.float64))
     table.insert(list(table.columns).index("pairs"), "holm", corrected)
     return table.assign(verdict=[_verdict(row) for row in table.to_dict("records")])
-
-
-def _places(scores: pd.DataFrame, within: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    if not within:
-        return [({}, scores)]
-    return [(dict(zip(within, values, strict=True)), group) for values, group in scores.groupby(within, dropna=False)]
 
 
 def _compare(a: Any, b: Any, sides: dict[Any, "pd.Series[float]"], generator: np.random.Generator) -> dict[str, Any]:
@@ -146,8 +141,8 @@ def interquartile_means(
     scores = seed_scores(confirmed_rows(trials, metric, [*axes, *inner]), [*axes, *inner])
     generator = seeded(generator)
     rows = []
-    for names, group in _places(scores, axes):
-        samples = [part["score"].to_numpy() for _, part in _places(group, inner)]
+    for names, group in groups_of(scores, axes):
+        samples = [part["score"].to_numpy() for _, part in groups_of(group, inner)]
         mean, low, high, n = interquartile_mean(samples, generator)
         rows.append(names | {"mean": mean, "low": low, "high": high, "seeds": n})
     return pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])

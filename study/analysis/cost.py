@@ -12,7 +12,7 @@ import pandas as pd
 from optuna.study import StudyDirection
 from scipy import special
 
-from study.analysis.scores import select
+from study.analysis.scores import groups_of, scored, select
 from study.finished import DIRECTIONS
 
 KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends.
@@ -115,7 +115,7 @@ def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[
         ValueError: the trials were chosen by earlier results or stopped early, so the estimate would not hold.
     """
     axes = list(by)
-    rows = select(trials, [*axes, "trial_id", "phase", "status", "val_accuracy", "num_classes"])
+    rows = scored(trials, [*axes, "trial_id", "phase"])
     rows = rows[(rows["phase"] == "search") & ~rows["trial_id"].str.endswith(KNOWN_POINT)]
     pruned = int((rows["status"] == "pruned").sum())
     if sampler not in RANDOM_SAMPLERS:
@@ -125,13 +125,11 @@ def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[
         )
     if pruned:
         raise ValueError(f"{pruned} of {len(rows)} search trials were pruned: their final accuracy is unknown")
-    failed = rows["status"] != "ok"
-    scores = rows["val_accuracy"].astype(np.float64).mask(failed, 1.0 / rows["num_classes"].astype(np.float64))
     tables = []
-    for names, group in rows.assign(score=scores)[scores.notna()].groupby(axes, dropna=False):
+    for names, group in groups_of(rows[rows["score"].notna()], axes):
         curve = expected_best(group["score"].to_numpy())
         columns = {"trials": np.arange(1, len(curve) + 1), "val_accuracy": curve}
-        tables.append(pd.DataFrame({**dict(zip(axes, names, strict=True)), **columns}))
+        tables.append(pd.DataFrame({**names, **columns}))
     return pd.concat(tables)[[*axes, "trials", "val_accuracy"]] if tables else pd.DataFrame(columns=[*axes, "trials"])
 
 

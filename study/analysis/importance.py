@@ -19,7 +19,7 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.importance._base import BaseImportanceEvaluator
 from optuna.trial import create_trial
 
-from study.analysis.scores import seeded, select
+from study.analysis.scores import scored, seeded
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -63,12 +63,10 @@ def _fields(spaces: Spaces) -> list[str]:
 
 
 def _scored(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
-    """Search trials with a score: val_accuracy, or chance where they diverged or ran out of memory."""
-    rows = select(trials, ["cell", "phase", "status", "val_accuracy", "num_classes", *fields])
+    """Search trials with a score: val_accuracy, or chance where they diverged. Those that ended otherwise have none."""
+    rows = scored(trials, ["cell", "phase", *fields])
     rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"])]
-    chance = 1.0 / rows["num_classes"].astype(np.float64)
-    score = rows["val_accuracy"].astype(np.float64).mask(rows["status"] == "diverged", chance)
-    return rows.assign(score=score)[score.notna()]
+    return rows[rows["score"].notna()]
 
 
 def _scopes(spaces: Spaces) -> list[tuple[str, list[str], list[str]]]:

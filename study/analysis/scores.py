@@ -143,23 +143,36 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) ->
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: must be one of {', '.join(METRICS)}")
-    rows = select(trials, [*columns, "seed", "phase", "status", "dataset", "num_classes", metric, *CONTEXT[:-1]])
-    rows = rows.assign(num_classes=_classes(rows))
+    rows = scored(trials, [*columns, "seed", "phase", *CONTEXT[:-1]], metric)
     rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", *FAILURES])]
-    if rows["num_classes"].isna().any():
+    if rows["chance"].isna().any():
         raise ValueError("num_classes is null in every row of a confirmed data set: its chance level is unknown")
-    chance = 1.0 / rows["num_classes"]
-    diverged = rows["status"] != "ok"
-    score = rows[metric].astype(np.float64).mask(diverged, chance)
-    way = (score - chance) / (1.0 - chance)
-    outcomes = {"diverged": diverged, "at_chance": way <= CHANCE_SHARE, "trained": way >= TRAINED_SHARE}
-    return rows.assign(chance=chance, score=score, **outcomes)[score.notna()]
+    outcomes = {
+        "diverged": rows["status"] != "ok",
+        "at_chance": at_chance(rows["score"], rows["chance"]),
+        "trained": _way(rows["score"], rows["chance"]) >= TRAINED_SHARE,
+    }
+    return rows.assign(**outcomes)[rows["score"].notna()]
 
 
-def _classes(rows: pd.DataFrame) -> "pd.Series[float]":
-    """num_classes of each row; a trial that failed may not know it, but the others on its data set do."""
+def scored(trials: pd.DataFrame, columns: Sequence[str], metric: str = "val_accuracy") -> pd.DataFrame:
+    """The named columns, status, metric, chance (1 / num_classes) and score: the metric, or chance in a row not `ok`.
+
+    A trial that failed may not know its num_classes, but the others on its data set do.
+    """
+    rows = select(trials, [*columns, "status", "dataset", "num_classes", metric])
     classes = rows["num_classes"].astype(np.float64)
-    return classes.fillna(classes.groupby(rows["dataset"]).transform("max"))
+    chance = 1.0 / classes.fillna(classes.groupby(rows["dataset"]).transform("max"))
+    return rows.assign(chance=chance, score=rows[metric].astype(np.float64).mask(rows["status"] != "ok", chance))
+
+
+def at_chance(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[bool]":
+    """Which scores cover less than `CHANCE_SHARE` of the way from chance to 1; a null one does not."""
+    return _way(score, chance) <= CHANCE_SHARE
+
+
+def _way(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[float]":
+    return (score - chance) / (1.0 - chance)
 
 
 def seed_scores(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -167,6 +180,14 @@ def seed_scores(rows: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     seeds = rows.groupby(list(dict.fromkeys([*axes, "seed"])), dropna=False, observed=True)
     outcomes = {"diverged": ("diverged", "max"), "at_chance": ("at_chance", "min"), "trained": ("trained", "min")}
     return seeds.agg(score=("score", "mean"), **outcomes).reset_index()
+
+
+def groups_of(scores: pd.DataFrame, axes: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """(values of the `axes` by name, rows) of each group that has rows; without axes all rows are one group."""
+    if not axes:
+        return [({}, scores)] if len(scores) else []
+    groups = scores.groupby(list(axes), dropna=False, observed=True)
+    return [(dict(zip(axes, values, strict=True)), group) for values, group in groups]
 
 
 def matches(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special, stats
 
-from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, seed_scores
+from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, groups_of, seed_scores
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -49,7 +49,7 @@ def trainability_limits(
     axes = list(by)
     scores = _scores_by_depth(trials, axes, metric)
     rows = []
-    for names, group in _groups(scores, axes):
+    for names, group in groups_of(scores, axes):
         trained = group["trained"].to_numpy(dtype=bool)
         limit = trainability_limit(group["depth"].to_numpy(dtype=np.float64), trained)
         counts = {"depths": group["depth"].nunique(), "seeds": len(group), "trained": int(trained.sum())}
@@ -228,7 +228,7 @@ def _fits(
 ) -> list[tuple[dict[str, Any], pd.DataFrame, list[LossFit]]]:
     """Each group with the fits that it allows; groups that allow none are left out."""
     found = []
-    for names, group in _groups(_scores_by_depth(trials, axes, metric), axes):
+    for names, group in groups_of(_scores_by_depth(trials, axes, metric), axes):
         depths, scores = group["depth"].to_numpy(dtype=np.float64), group["score"].to_numpy()
         fits = [fit for model in MODELS if (fit := fit_loss(depths, scores, model)) is not None]
         if fits:
@@ -239,11 +239,3 @@ def _fits(
 def _scores_by_depth(trials: pd.DataFrame, axes: list[str], metric: str) -> pd.DataFrame:
     wanted = list(dict.fromkeys([*axes, "depth"]))
     return seed_scores(confirmed_rows(trials, metric, wanted), wanted)
-
-
-def _groups(scores: pd.DataFrame, axes: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    if not axes:
-        return [({}, scores)] if len(scores) else []
-    return [
-        (dict(zip(axes, values, strict=True)), group) for values, group in scores.groupby(axes, dropna=False, sort=True)
-    ]
