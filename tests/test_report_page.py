@@ -14,6 +14,7 @@ from study.bench.generated_run import GeneratedRun
 from study.report.commands import commands_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
+from study.report.sections import cost_section
 from study.report.summary import print_text
 from study.storage import Storage
 
@@ -141,6 +142,19 @@ def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
     odd = dataclasses.replace(small, trials=trials, facts=facts)
     assert "What to distrust" in text_of(render_page(odd))
     print_text(odd, Console(file=io.StringIO()))
+
+
+def test_the_map_calls_at_chance_what_every_table_does(small: OpenedRun) -> None:
+    """Also with two classes, where 0.7 is well above chance; a pruned trial has no accuracy to judge by."""
+    searched = small.trials.assign(phase="search", num_classes=2, status="ok").head(4)
+    searched["val_accuracy"], searched["recipe"] = [0.51, 0.7, None, 0.9], "he_l2"
+    searched["status"] = ["ok", "ok", "pruned", "ok"]
+    odd = dataclasses.replace(small, trials=searched)
+    blocks = cost_section(odd, next(odd.parts), "cost").blocks
+    (drawn,) = (block.chart for block in blocks if block.title == "Where training diverges")
+    assert [symbol for trace in drawn["data"] for symbol in trace["marker"]["symbol"]] == [
+        *("circle-open", "circle", "circle", "circle")
+    ]
 
 
 def test_a_searched_choice_has_its_best_values_in_a_table(small: OpenedRun) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from study.analysis.comparison import interquartile_means, paired_comparisons
 from study.analysis.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.curves import depth_curve
-from study.analysis.scores import FAILURES, METRICS
+from study.analysis.scores import FAILURES, METRICS, at_chance, scored
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
 from study.report.blocks import Block, Section, seconds, table
 from study.report.charts import (
@@ -69,7 +69,7 @@ TARGET_NOTE = (
     "Expected: with seeds that never reach it run to their end and another begun."
 )
 PARETO_NOTE = "Confirmed cells; those on the front, which no other cell beats at less cost, are listed below."
-MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged; open marks stayed at chance."
+MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged or failed; open marks stayed at chance."
 
 
 def curve_section(part: Part, anchor: str) -> Section:
@@ -225,7 +225,8 @@ def _front(part: Part, axes: list[str]) -> Iterator[Block]:
 
 
 def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
-    searched = part.trials[(part.trials["phase"] == "search") & (part.trials["learning_rate"] > 0)]
+    trials = part.trials.assign(chance=scored(part.trials, [])["chance"])
+    searched = trials[(trials["phase"] == "search") & (trials["learning_rate"] > 0)]
     if "learning_rate" not in run.knobs or searched.empty:
         return
     counts = divergence_map(part.trials, "learning_rate", by=["depth"])
@@ -240,8 +241,8 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     for position, (trace, (_, rows, _, _)) in enumerate(zip(chart["data"], lines(searched, part.lines), strict=True)):
         trace["y"] = (rows["depth"] * 2 ** (MAP_DODGE * (position - len(chart["data"]) / 2))).tolist()
         failed = rows["status"].isin(FAILURES)
-        chance = rows["val_accuracy"].fillna(0.0) <= 1.5 / rows["num_classes"].astype(np.float64).fillna(10)
-        trace["marker"]["symbol"] = np.select([failed, chance], ["x-thin-open", "circle-open"], "circle").tolist()
+        untrained = at_chance(rows["val_accuracy"].astype(np.float64), rows["chance"])
+        trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", "circle-open"], "circle").tolist()
     yield Block("Where training diverges", note, chart)
     if counts["diverged"].any():
         columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
