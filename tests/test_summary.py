@@ -83,14 +83,14 @@ def test_it_fits_narrow_terminals(tmp_path, width: int) -> None:
 
 
 def limits(method: str, low: float, high: float) -> str:
-    return limit_words(pd.Series({"method": method, "limit": 60.0, "low": low, "high": high}))
+    return limit_words(pd.Series({"method": method, "limit": 60.0, "low": low, "high": high, "trained": 5, "seeds": 6}))
 
 
 def test_limits_in_words_leave_open_what_the_data_do() -> None:
     assert limits("bracket", 44, 110) == "stops training between depths 44 and 110"
     assert limits("bracket", 44, math.nan) == "trains in every seed up to depth 44, deeper in some"
     assert limits("bracket", math.nan, 110) == "trains in some seeds, and from depth 110 on in none"
-    assert limits("bracket", math.nan, math.nan) == "trains in some seeds at every depth"
+    assert limits("flat", math.nan, math.nan) == "trains in 5 of 6 seeds, with no clear change over depth"
     assert limits("logistic", math.nan, 110) == "half of the seeds train at depth 60 […, 110]"
     assert limits("beyond", 110, math.nan) == "trains at every depth, up to 110"
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from study.analysis.trainability import fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
+from study.analysis.trainability import _fit, fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
 
 
 def outcomes(**trained_by_depth: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +63,9 @@ def test_depths_that_separate_the_outcomes_give_a_bracket() -> None:
     assert (clean.method, clean.low, clean.high) == ("bracket", pytest.approx(20), pytest.approx(44))
     mixed = trainability_limit(*outcomes(d8=[3, 0], d20=[2, 1], d44=[0, 3]))
     assert (mixed.method, mixed.low, mixed.high) == ("bracket", pytest.approx(8), pytest.approx(44))
-    open_ended = trainability_limit(*outcomes(d8=[3, 0], d20=[2, 1]))
+    open_ended = trainability_limit(*outcomes(d8=[9, 0], d20=[2, 2]))
     assert (open_ended.low, math.isnan(open_ended.high)) == (pytest.approx(8), True)
+    assert trainability_limit(*outcomes(d8=[3, 0], d20=[2, 1])).method == "flat"  # one failure tells no depth
 
 
 def test_no_failure_no_success_and_a_rise_are_no_limit() -> None:
@@ -74,13 +75,39 @@ def test_no_failure_no_success_and_a_rise_are_no_limit() -> None:
     below = trainability_limit(*outcomes(d8=[0, 3], d110=[0, 3]))
     assert (below.method, below.high) == ("below", 8)
     assert trainability_limit(*outcomes(d8=[0, 3], d110=[3, 0])).method == "rising"
-    assert trainability_limit(*outcomes(d8=[1, 3], d20=[2, 2], d110=[3, 1])).method == "rising"
+    assert trainability_limit(*outcomes(d8=[2, 8], d20=[5, 5], d110=[8, 2])).method == "rising"
+    assert trainability_limit(*outcomes(d8=[1, 3], d20=[2, 2], d110=[3, 1])).method == "flat"
 
 
-def test_where_depth_hardly_matters_an_end_is_open() -> None:
-    found = trainability_limit(*outcomes(d8=[2, 2], d16=[2, 2], d32=[1, 3]))
-    assert found.method == "logistic"
-    assert math.isnan(found.low)
+def test_the_null_deviance_is_scipys_likelihood_ratio_test() -> None:
+    """With two depths the logistic model has a share for each: the test is that of a table of counts."""
+    for counts in ([[9, 3], [2, 8]], [[5, 5], [5, 5]], [[4, 6], [7, 3]]):
+        oracle = stats.chi2_contingency(counts, correction=False, lambda_="log-likelihood")
+        depths, trained = outcomes(d8=counts[0], d44=counts[1])
+        assert _fit(np.log2(depths), trained).null_deviance == pytest.approx(oracle.statistic, abs=1e-6)
+
+
+def test_shares_that_do_not_change_with_depth_are_flat_and_never_a_far_limit() -> None:
+    shares = ([4, 4, 4, 4], [4, 4, 5, 4], [3, 4, 3, 4], [4, 5, 5, 4], [5, 4, 4, 5], [1, 1, 1, 1], [4, 2, 4])
+    for trained in shares:
+        counts = {f"d{depth}": [k, 5 - k] for depth, k in zip((8, 20, 44, 110), trained, strict=False)}
+        assert trainability_limit(*outcomes(**counts)).method == "flat"
+    assert trainability_limit(*outcomes(d8=[2, 1])).method == "flat"  # one depth tells nothing of depth
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_where_depth_does_not_matter_a_limit_or_a_rise_is_called_one_time_in_20(share: float) -> None:
+    generator = np.random.default_rng(0)
+    depths = np.repeat([8.0, 20, 44, 110], 5)
+    found = [trainability_limit(depths, generator.random(20) < share).method for _ in range(400)]
+    called = sum(method in ("logistic", "bracket", "rising") for method in found)
+    assert called / 400 <= 0.09  # the test is one of large samples: 5 to 7 % at 20 seeds
+
+
+def test_a_limit_near_the_end_of_the_depths_is_open_there() -> None:
+    found = trainability_limit(*outcomes(d8=[4, 1], d20=[4, 1], d44=[1, 4]))
+    assert (found.method, math.isnan(found.high)) == ("logistic", True)
+    assert found.low < found.limit < 44
 
 
 def test_the_interval_of_the_limit_covers_19_times_in_20() -> None:

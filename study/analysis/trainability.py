@@ -20,7 +20,7 @@ from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, groups_of, see
 Array = npt.NDArray[np.floating[Any]]
 
 DEVIANCE = float(stats.chi2.ppf(0.95, 1))  # A limit is inside its 95 % interval while its deviance is below this.
-FARTHEST_OCTAVES = 12.0  # An end farther than this from the estimate (a factor of 4,096 in depth) is called open.
+FARTHEST_OCTAVES = 12.0  # A limit farther than this from the depths (a factor of 4,096) is none, an end is open.
 LEAST_ERROR = 1e-4  # A perfect accuracy has no logarithm: it is taken as one error in 10,000.
 BAND_DEPTHS = 60
 
@@ -29,8 +29,10 @@ class Limit(NamedTuple):
     """A trainability limit in layers; low and high are NaN where the data set no end.
 
     method: `logistic` (maximum likelihood, profile interval); `bracket` (the depths separate the outcomes: it lies
-    between low and high, and nothing says where); `beyond` (every depth trains); `below` (none does); `rising` (deeper
-    nets train more often, so there is no limit to speak of).
+    between low and high, and nothing says where); `beyond` (every depth trains); `below` (none does); `flat` (depth is
+    not seen to matter: the likelihood ratio test against one probability at all depths does not reject, or the limit
+    would lie farther than FARTHEST_OCTAVES from the depths); `rising` (deeper nets train more often). The last four
+    have no limit to speak of.
     """
 
     method: str
@@ -67,12 +69,17 @@ def trainability_limit(depths: Array, trained: npt.NDArray[np.bool_]) -> Limit:
     if trained.all() or not trained.any():
         return _one_sided(depths, bool(trained.all()))
     octaves = np.log2(depths)
-    deepest_trained, shallowest_failed = octaves[trained].max(), octaves[~trained].min()
-    if deepest_trained <= shallowest_failed:
-        return _bracket(octaves, trained)
-    if octaves[trained].min() >= octaves[~trained].max():
-        return Limit("rising", math.nan, math.nan, math.nan)
-    return _logistic(octaves, trained)
+    separated = octaves[trained].max() <= octaves[~trained].min()
+    bracket = _bracket(octaves, trained) if separated else None
+    if bracket is not None and not math.isnan(bracket.low + bracket.high):
+        return bracket
+    fit = _fit(octaves, trained)
+    if fit.null_deviance < DEVIANCE:
+        return _NO_LIMIT["flat"]
+    return bracket or (_logistic(octaves, trained, fit) if fit.steepness > 0 else _NO_LIMIT["rising"])
+
+
+_NO_LIMIT = {method: Limit(method, math.nan, math.nan, math.nan) for method in ("flat", "rising")}
 
 
 def _one_sided(depths: Array, all_trained: bool) -> Limit:
@@ -90,28 +97,50 @@ def _bracket(octaves: Array, trained: npt.NDArray[np.bool_]) -> Limit:
     return Limit("bracket", math.nan, low, high)
 
 
-def _logistic(octaves: Array, trained: npt.NDArray[np.bool_]) -> Limit:
-    signs = np.where(trained, 1.0, -1.0)
-    center = octaves.mean()
+class _Fit(NamedTuple):
+    """logit P(trained) = offset - steepness (octave - center) at its maximum likelihood, which is exp(-loss).
 
-    def loss(parameters: Array) -> float:  # -log likelihood of logit P = a - s (x - center)
+    null_deviance: twice what the log likelihood loses where P is the same at all depths.
+    """
+
+    center: float
+    offset: float
+    steepness: float
+    loss: float
+    null_deviance: float
+
+    @property
+    def middle(self) -> float:
+        """Where P is one half."""
+        return self.center + self.offset / self.steepness
+
+
+def _fit(octaves: Array, trained: npt.NDArray[np.bool_]) -> _Fit:
+    signs, center, share = np.where(trained, 1.0, -1.0), float(octaves.mean()), float(trained.mean())
+
+    def loss(parameters: Array) -> float:  # -log likelihood
         return float(-special.log_expit(signs * (parameters[0] - parameters[1] * (octaves - center))).sum())
 
     best = optimize.minimize(loss, np.array([0.0, 1.0]), method="BFGS")
-    offset, steepness = best.x
-    if steepness <= 0:
-        return Limit("rising", math.nan, math.nan, math.nan)
-    middle = center + offset / steepness
+    offset, steepness = map(float, best.x)
+    null = len(trained) * float(special.entr([share, 1.0 - share]).sum())
+    return _Fit(center, offset, steepness, float(best.fun), 2.0 * (null - float(best.fun)))
+
+
+def _logistic(octaves: Array, trained: npt.NDArray[np.bool_], fit: _Fit) -> Limit:
+    signs = np.where(trained, 1.0, -1.0)
 
     def excess(octave: float) -> float:  # deviance of a limit at `octave`, less what the interval allows
         def at(slope: float) -> float:
             return float(-special.log_expit(signs * slope * (octave - octaves)).sum())
 
         profile = optimize.minimize_scalar(at, bounds=(0.0, 1e3), method="bounded").fun
-        return float(2.0 * (profile - best.fun) - DEVIANCE)
+        return float(2.0 * (profile - fit.loss) - DEVIANCE)
 
-    ends = [_crossing(excess, middle, middle + side * FARTHEST_OCTAVES) for side in (-1, 1)]
-    return Limit("logistic", float(2.0**middle), *(float(2.0**end) for end in ends))
+    if not octaves.min() - FARTHEST_OCTAVES < fit.middle < octaves.max() + FARTHEST_OCTAVES:
+        return _NO_LIMIT["flat"]
+    ends = [_crossing(excess, fit.middle, fit.middle + side * FARTHEST_OCTAVES) for side in (-1, 1)]
+    return Limit("logistic", float(2.0**fit.middle), *(float(2.0**end) for end in ends))
 
 
 def _crossing(function: Callable[[float], float], inside: float, outside: float) -> float:

@@ -41,6 +41,7 @@ LIMIT_WORDS = {
     "bracket": "the depths separate the outcomes: it lies somewhere between",
     "beyond": "every seed trains at every depth: it lies beyond",
     "below": "no seed trains at any depth: it lies below",
+    "flat": "no clear change over depth: no limit",
     "rising": "deeper nets train more often: no limit",
 }
 CURVE_NOTE = (

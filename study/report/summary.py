@@ -37,9 +37,9 @@ LIMITS = {
     "bracket": "stops training between depths {low} and {high}",
     "bracket from below": "trains in every seed up to depth {low}, deeper in some",
     "bracket from above": "trains in some seeds, and from depth {high} on in none",
-    "open bracket": "trains in some seeds at every depth",
     "beyond": "trains at every depth, up to {low}",
     "below": "trains at no depth, not even {high}",
+    "flat": "trains in {trained} of {seeds} seeds, with no clear change over depth",
     "rising": "trains more often when deeper",
 }
 
@@ -144,8 +144,8 @@ def limit_words(limit: "pd.Series[Any]") -> str:
     low, high = ("…" if pd.isna(limit[name]) else f"{limit[name]:.0f}" for name in ("low", "high"))
     method = limit["method"]
     if method == "bracket" and "…" in (low, high):
-        method = "open bracket" if low == high else "bracket from above" if low == "…" else "bracket from below"
-    return LIMITS[method].format(limit=limit["limit"], low=low, high=high)
+        method = "bracket from above" if low == "…" else "bracket from below"
+    return LIMITS[method].format_map({**limit, "low": low, "high": high})
 
 
 def _verdicts(part: Part) -> Iterator[str]:
