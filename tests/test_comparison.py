@@ -80,6 +80,16 @@ def test_every_pair_at_every_depth_once() -> None:
     assert found["depth"].tolist() == [8, 8, 8, 20]
 
 
+def test_a_null_is_compared_like_any_other_value() -> None:
+    rows = pd.concat([table(a=A).assign(clip=None), table(a=B).assign(clip=0.1), table(a=A[::-1]).assign(clip=1.0)])
+    for between, within in (("clip", ["depth"]), ("recipe", ["clip"])):
+        named = rows.assign(clip=rows["clip"].map(lambda clip: "none" if pd.isna(clip) else f"{clip:g}"))
+        found, oracle = (paired_comparisons(one, between=between, within=within) for one in (rows, named))
+        numbers = ["difference", "low", "high", "p_value", "pairs"]
+        pd.testing.assert_frame_equal(found[numbers], oracle[numbers])
+    assert len(paired_comparisons(rows, between="clip")) == 3
+
+
 def test_holm_by_hand_keeps_order_and_unknowns() -> None:
     # 0.01 * 4, max(0.04, 0.02 * 3), max(0.06, 0.03 * 2), 0.9 * 1.
     assert holm(np.array([0.02, math.nan, 0.01, 0.9, 0.03])) == pytest.approx(

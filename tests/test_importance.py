@@ -74,6 +74,17 @@ def test_a_field_that_few_cells_search_has_a_scope_of_its_own() -> None:
     assert few["trials"].eq((rows["depth"] == 110).sum()).all()
 
 
+def test_a_null_is_a_choice_of_a_compared_field() -> None:
+    rows = search(60)
+    clipped = rows.assign(clip=rows["depth"].map({8: None, 110: 1.0}), val_accuracy=rows["val_accuracy"] - 0.1)
+    named = clipped.assign(clip=clipped["clip"].map(lambda clip: "none" if pd.isna(clip) else "1"))
+    found, oracle = (
+        importances(one, SPACES, axes=["clip"], generator=np.random.default_rng(1)) for one in (clipped, named)
+    )
+    pd.testing.assert_frame_equal(found, oracle)
+    assert "clip" in set(found["field"])
+
+
 def test_too_little_to_say_is_an_empty_table() -> None:
     assert importances(search(5), SPACES, axes=["depth"]).empty
     assert importances(search(40).assign(val_accuracy=0.9), SPACES, axes=["depth"]).empty

@@ -14,7 +14,7 @@ from study.bench.generated_run import GeneratedRun
 from study.report.commands import commands_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
-from study.report.sections import cost_section
+from study.report.sections import comparison_section, cost_section
 from study.report.summary import print_text
 from study.storage import Storage
 
@@ -120,6 +120,7 @@ def test_a_run_that_compares_and_searches_nothing_has_a_page(small: OpenedRun) -
 
 ODD_RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
     "null on an axis": ({"gradient_clip": [None, 1.0] * 24}, ["depth", "gradient_clip", "recipe"]),
+    "null on the only axis": ({"gradient_clip": [None, 1.0] * 24, "recipe": None}, ["gradient_clip"]),
     "a list on an axis": ({}, ["learning_rate_drops", "recipe"]),
     "no depth": ({}, ["recipe"]),
     "depth alone": ({}, ["depth"]),
@@ -142,6 +143,25 @@ def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
     odd = dataclasses.replace(small, trials=trials, facts=facts)
     assert "What to distrust" in text_of(render_page(odd))
     print_text(odd, Console(file=io.StringIO()))
+
+
+def test_a_null_of_an_axis_is_in_every_table(small: OpenedRun) -> None:
+    trials = small.trials.assign(
+        gradient_clip=[None, 0.1, 1.0] * 16, recipe=None, depth=8, phase=["search", "confirm"] * 24
+    )
+    facts = {**small.facts, "compared": {"cell": {"gradient_clip": None}}}
+    odd = dataclasses.replace(small, trials=trials, facts=facts)
+    (part,) = odd.parts
+    assert part.contrast == "gradient_clip"
+    pairs = next(block for block in comparison_section(part, "pairs").blocks if block.title == "Every pair")
+    assert {frozenset(row[:2]) for row in pairs.rows} == {
+        *(frozenset(pair) for pair in (("none", "0.1"), ("none", "1"), ("0.1", "1")))
+    }
+    out = io.StringIO()
+    print_text(odd, Console(file=out))
+    assert "gradient_clip=none" in out.getvalue()
+    assert "0 of 3 paired comparisons" in out.getvalue()
+    assert "gradient_clip=none" in str(data_of(render_page(odd))["charts"])
 
 
 def test_the_map_calls_at_chance_what_every_table_does(small: OpenedRun) -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 from study.analysis.scores import (
     bootstrap_t_interval,
     cell_name,
+    comparable,
     confirmed_rows,
     groups_of,
     matches,
@@ -188,6 +189,15 @@ def test_lists_are_compared_as_text_and_null_matches_null() -> None:
     assert rows["drops"].tolist() == ["[0.5]", "[0.5]", "[0.7]"]
     assert matches(rows, {"clip": None}).tolist() == [False, True, True]
     assert matches(rows, {"clip": 1.0}).tolist() == [True, False, False]
+
+
+def test_compared_values_can_be_sorted_and_null_is_one_of_them() -> None:
+    clip = pd.Series([None, 0.1, 1.0])
+    assert comparable(clip).tolist() == ["none", "0.1", "1"]
+    assert comparable(pd.Series(["1", 1.0, 1], dtype=object)).tolist() == ["1", "1", "1"]
+    for whole in (pd.Series([8, 20]), pd.Series([0.1, 1.0]), pd.Series([True, False]), pd.Series(["a", "b"])):
+        assert comparable(whole).tolist() == whole.tolist()
+    assert comparable(clip.iloc[:0]).empty
 
 
 def test_cell_names_read_like_settings() -> None:

@@ -21,6 +21,7 @@ from study.analysis.scores import (
     VERDICT_FROM,
     Estimate,
     bootstrap_t_interval,
+    comparable,
     confirmed_rows,
     groups_of,
     mean_difference,
@@ -53,10 +54,11 @@ def paired_comparisons(
     Columns: the `within` names; a, b (a has the higher mean); difference, low, high of a - b (Student's t below ten
     pairs, bootstrap from there: `mean_interval`); bootstrap_low, bootstrap_high (`bootstrap_t_interval`); beats,
     beats_low, beats_high (`win_probability`); p_value, that of the paired t test; holm, the same corrected over all
-    rows; pairs; verdict. A failed seed counts as chance.
+    rows; pairs; verdict. A failed seed counts as chance. A null of `between` is the value `none` (`comparable`).
     """
     axes = [*within, between]
     scores = seed_scores(confirmed_rows(trials, metric, axes), axes)
+    scores = scores.assign(**{between: comparable(scores[between])})
     generator = seeded(generator)
     rows = []
     for place, group in groups_of(scores, within):

@@ -19,7 +19,7 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.importance._base import BaseImportanceEvaluator
 from optuna.trial import create_trial
 
-from study.analysis.scores import scored, seeded
+from study.analysis.scores import comparable, scored, seeded
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -48,6 +48,7 @@ def importances(
     """
     generator = seeded(generator)
     rows = _scored(trials, [*axes, *_fields(spaces)])
+    rows = rows.assign(**{name: comparable(rows[name]) for name in axes})
     tables = []
     for scope, cells, knobs in _scopes(spaces):
         chosen = rows[rows["cell"].isin(cells)]

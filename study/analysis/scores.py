@@ -132,6 +132,18 @@ def _lists_as_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
     )
 
 
+def comparable(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A compared column whose values can be grouped and sorted: numbers as they are, else all text and null `none`."""
+    if pd.api.types.is_numeric_dtype(column) and column.notna().all():
+        return column
+    return column.map(lambda value: "none" if pd.isna(value) else _text(value))
+
+
+def _text(value: Any) -> str:
+    """A number in the digits that tell it from others, whole floats like integers; text as it is."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
 def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) -> pd.DataFrame:
     """Confirmed rows: the named columns, seed, score, diverged (any failure), at_chance, trained and CONTEXT.
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from study.analysis.scores import select
+from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH
 from study.records import SCHEMAS, locate_run, read_arrow, read_json
 from study.storage import RUN_FILE, Storage
@@ -73,11 +73,16 @@ class OpenedRun:
 
     @property
     def parts(self) -> Iterator[Part]:
-        """Each data set by itself, in order of appearance; lists as text, so that any field can be an axis."""
+        """Each data set by itself, in order of appearance.
+
+        Lists are text, and so is an axis that has nulls or no numbers (`comparable`): any field can be an axis.
+        """
         axes = [name for name in self.axes if name != "dataset"]
-        for dataset, rows in self.trials.groupby("dataset", sort=False):
+        trials = select(self.trials, list(self.trials.columns))
+        trials = trials.assign(**{name: comparable(trials[name]) for name in axes if name in trials})
+        for dataset, rows in trials.groupby("dataset", sort=False):
             baseline = self.facts.get("linear_baseline", {}).get(dataset)
-            yield Part(str(dataset), select(rows, list(rows.columns)).reset_index(drop=True), axes, baseline)
+            yield Part(str(dataset), rows.reset_index(drop=True), axes, baseline)
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, dict[str, Any]]]:
