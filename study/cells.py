@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, TrialConfig
-from study.finished import FinishedTrial, Row, outcome
+from study.finished import FinishedTrial, Row, hopeless, outcome
 from study.plan import Plan, PlannedCell
 from study.samplers import SearchMethod
 
@@ -61,6 +61,7 @@ class CellStudy:
         self._asked: dict[str, optuna.Trial] = {}
         self._reported: dict[str, set[int]] = defaultdict(set)
         self._running: set[str] = set()
+        self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
         self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirm_seeds))}
@@ -123,7 +124,9 @@ class CellStudy:
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
         self._open[phase].discard(number)
-        if phase == CONFIRM:
+        if phase == SEARCH:
+            self._searched.append(row)
+        else:
             self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else 1.0 / row["num_classes"]
 
     def _best_fields(self) -> dict[str, Any]:
@@ -135,11 +138,8 @@ class CellStudy:
 
     @property
     def _hopeless(self) -> bool:
-        """Every search trial failed with an error: there is no point worth confirming."""
-        if self._open[SEARCH] or self._asked:
-            return False
-        told = self._study.get_trials(deepcopy=False)
-        return bool(told) and all(trial.state == TrialState.FAIL for trial in told)
+        """The search is over and has left no point worth confirming."""
+        return not self._open[SEARCH] and not self._asked and hopeless(self._searched, self._plan.objectives)
 
     def _trial_id(self, phase: str, number: int) -> str:
         return f"{self._plan.run}:{self._cell.name}:{phase}:{number}"

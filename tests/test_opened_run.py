@@ -3,14 +3,18 @@
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from study.bench.generated_run import GeneratedRun
+from study.cells import CellStudies
 from study.lock import run_lock
+from study.plan import Plan
 from study.records import read_json, write_json
 from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.run_list import list_runs
+from study.samplers import SearchMethod
 from study.storage import Storage
 
 
@@ -50,6 +54,24 @@ def test_a_run_is_finished_when_nothing_is_missing_but_the_hopeless(run: OpenedR
     trials = run.trials[~lost | (run.trials["phase"] == "search")].copy()
     trials["status"] = trials["status"].mask(lost, "failed")
     assert dataclasses.replace(run, trials=trials).finished
+
+
+@pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "parameters")])
+@pytest.mark.parametrize("status", ["ok", "diverged", "pruned", "failed", "out_of_memory"])
+def test_the_report_calls_a_run_finished_when_its_driver_does(
+    tiny_plan: Plan, status: str, objectives: tuple[str, ...]
+) -> None:
+    """Searches that all end alike: after each trial both say the same, whatever is confirmed after them."""
+    plan = dataclasses.replace(tiny_plan, objectives=objectives)
+    asked = {"trials_per_cell": plan.trials_per_cell, "confirm_seeds": plan.confirm_seeds}
+    facts = {"compared": {cell.name: {} for cell in plan.cells}, "declaration": plan.declaration(), **asked}
+    studies, rows = CellStudies(plan, method=SearchMethod(sampler="random")), []
+    while (job := studies.next_job()) is not None:
+        known = {"trial_id": job.trial_id, "cell": job.cell, "phase": job.phase, "parameters": 1, "num_classes": 10}
+        rows.append(known | {"status": status, "val_accuracy": 0.5 if status == "ok" else None})
+        studies.tell(job.trial_id, rows[-1])
+        assert OpenedRun(Storage.at("."), facts, pd.DataFrame(rows)).finished == studies.finished
+    assert studies.finished
 
 
 def test_epochs_and_layers_of_a_few_trials(run: OpenedRun) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH
+from study.finished import hopeless
 from study.records import SCHEMAS, locate_run, read_arrow, read_json
 from study.storage import RUN_FILE, Storage
 
@@ -99,6 +100,11 @@ class OpenedRun:
         return list(dict.fromkeys(field for space in self.spaces.values() for field in space))
 
     @property
+    def objectives(self) -> list[str]:
+        """What the search improves: columns of `trials`, accuracy alone where run.json names none."""
+        return list(self.facts.get("declaration", {}).get("objectives", ["val_accuracy"]))
+
+    @property
     def sampler(self) -> str:
         """What proposed the search trials: `sampler` of run.json."""
         return str(self.facts.get("sampler", UNKNOWN_SAMPLER))
@@ -122,16 +128,17 @@ class OpenedRun:
         return done >= planned or self._all_missing_are_hopeless()
 
     def _all_missing_are_hopeless(self) -> bool:
-        if self.trials.empty:
+        cells = dict(list(self.trials.groupby("cell")))
+        return all(cell in cells and self._is_over(cell, cells[cell]) for cell in self.facts["compared"])
+
+    def _is_over(self, cell: str, rows: pd.DataFrame) -> bool:
+        """Whether a cell has all its trials, or no point of its search is worth confirming."""
+        searches, confirms = (int(self.facts.get(name, 0)) for name in ("trials_per_cell", "confirm_seeds"))
+        searched = rows[rows["phase"] == SEARCH]
+        if len(searched) < (searches if self.spaces.get(cell) else 0):
             return False
-        searches, confirms = int(self.facts.get("trials_per_cell", 0)), int(self.facts.get("confirm_seeds", 0))
-        phases = self.trials.groupby("cell")["phase"].value_counts().unstack(fill_value=0)
-        phases = phases.reindex(list(self.facts["compared"]), columns=[SEARCH, CONFIRM], fill_value=0)
-        failed = self.trials["status"].isin(["failed", "out_of_memory"]).groupby(self.trials["cell"]).all()
-        hopeless = (phases[SEARCH] >= max(searches, 1)) & failed.reindex(phases.index, fill_value=False)
-        wanted = [searches if self.spaces.get(cell) else 0 for cell in phases.index]
-        whole = (phases[SEARCH] >= wanted) & (phases[CONFIRM] >= confirms)
-        return bool((whole | hopeless).all())
+        whole = int((rows["phase"] == CONFIRM).sum()) >= confirms
+        return whole or hopeless(searched.to_dict("records"), self.objectives)
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         """Of these trials: trial_id and those of the named columns that the table `epochs` has."""

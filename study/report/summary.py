@@ -175,7 +175,7 @@ def _published(run: OpenedRun, part: Part) -> Iterator[str]:
 
 def _front(run: OpenedRun, part: Part) -> Iterator[str]:
     """The Pareto front of a search with several objectives."""
-    objectives = run.facts.get("declaration", {}).get("objectives", [])
+    objectives = run.objectives
     if len(objectives) < 2:
         return
     front = non_dominated(part.trials, objectives)
