@@ -10,7 +10,7 @@ from rich.table import Table
 
 from search_spaces.sweep import Fields
 from study.forecast import GPU_BYTES, Forecast
-from study.plan import Plan, PlannedCell, no_further_cells
+from study.plan import Plan, PlannedCell
 from study.terminal import listing_console, plural
 from study.training.memory import PROCESS_BYTES, gpu_share
 
@@ -29,7 +29,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     for line in lines:
         console.print(line, markup=False)
     console.print(_cell_table(plan, recipes, spaces))
-    more = "" if plan.next_cells is no_further_cells else "; more cells follow from what these give"
+    more = "; more cells follow from what these give" if plan.is_adaptive else ""
     counts = f"{plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}"
     console.print(f"\n{counts}{more}. Nothing was started.\n", markup=False)
 

@@ -82,12 +82,12 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
             stoppable() as stop,
             display.live(prepared, slots.count),
             scratch(prepared.storage) as folder,
+            watched(functools.partial(_clean_up, folder, display)),
+            forgiven_node_losses(),
             kept as service,
+            Demand(prepared.studies, slots, ending.is_due) as demand,
         ):
-            demand = Demand(prepared.studies, slots, ending.is_due)
-            tuner = _tuner(prepared, options, slots, ending, display, folder, service, demand)
-            with forgiven_node_losses(), watched(functools.partial(_clean_up, folder, display)), demand:
-                _fit(tuner)
+            _fit(_tuner(prepared, options, slots, ending, display, folder, service, demand))
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
 

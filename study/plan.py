@@ -85,6 +85,11 @@ class Plan:
         return self.trials_of(cell) + self.confirm_seeds
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether cells may be added as others finish."""
+        return self.next_cells is not no_further_cells
+
+    @property
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets that the run needs, each once."""
         return tuple(dict.fromkeys(cell.fixed["dataset"] for cell in self.cells))

@@ -13,7 +13,7 @@ from study.datasets import AnyData, MissingDataset, load_dataset, missing_messag
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
 from study.lock import run_lock
-from study.plan import Plan
+from study.plan import Plan, PlannedCell
 from study.provenance import provenance
 from study.records import read_arrow, read_json, recover
 from study.run_file import open_run_file, save_run_file
@@ -68,9 +68,8 @@ class PreparedRun:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether a trial may write one or go on from one."""
-        fields = ({**cell.fixed, **cell.known} for cell in self.studies.planned.values())
-        return bool(self.begun) or any(known["checkpoint_every_epochs"] is not None for known in fields)
+        """Whether a trial may write one or go on from one: of cells that are yet to come, nobody knows."""
+        return bool(self.begun) or self.plan.is_adaptive or any(map(_checkpoints, self.plan.cells))
 
 
 @contextmanager
@@ -160,6 +159,11 @@ def _prepare(
         finished_trials=finished,
         begun=begun,
     )
+
+
+def _checkpoints(cell: PlannedCell) -> bool:
+    """Whether a trial of the cell may write a checkpoint: the field has a value, or is searched."""
+    return "checkpoint_every_epochs" in cell.search or cell.fixed["checkpoint_every_epochs"] is not None
 
 
 def _close(prepared: PreparedRun) -> None:

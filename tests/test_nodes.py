@@ -124,6 +124,33 @@ def test_a_lost_head_ends_the_driver_and_the_same_command_goes_on(elsewhere: Pat
     assert rows() == TRIALS
 
 
+HELD_UP = """
+import sys
+from study import launch, run
+
+def say_at_once(self):
+    print("here", flush=True)
+    sys.stdin.readline()
+    self._tell()
+
+launch.Waiting.say_at_once = say_at_once
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+def test_a_head_that_is_lost_before_the_first_trial_ends_the_driver_too(elsewhere: Path, cluster: Cluster) -> None:
+    """Ray itself would let it wait for a minute, and leave its files."""
+    command = [sys.executable, "-c", HELD_UP, *COMMAND[3:], "--run", "nodes", "--address", cluster.address]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    run = subprocess.Popen(command, text=True, process_group=0, **pipes)
+    assert "here\n" in iter(run.stdout.readline, "")
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    said, _ = run.communicate("\n", timeout=PATIENCE_SECONDS)
+    assert run.returncode == 1
+    assert "error: the Ray cluster is gone: the node of this driver at" in said
+    assert not Path("results/nodes/ray").exists()
+
+
 def test_a_driver_that_waits_for_others_says_so(elsewhere: Path, cluster: Cluster) -> None:
     """Two drivers and one slot: the second one names what it waits for, and runs when the first has ended."""
     first = start(cluster, "nodes", "--trials", "40")  # so many that it has work until it is told to end

@@ -1,15 +1,17 @@
 """What is checked before a run starts, and that --fresh deletes nothing but a run, and only for sound input."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search_spaces.sweep import Choice, Fields, Scale, Sweep
 from study.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
 from study.records import write_json
 from study.samplers import SearchMethod
 from study.storage import Storage
-from study.sweeps import load_sweep
+from study.sweeps import NamedSweep, load_sweep
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -64,3 +66,27 @@ def test_several_objectives_refuse_what_knows_only_one(method: SearchMethod) -> 
         prepared_run(plan, Options(method=method), print),
     ):
         pass
+
+
+def checkpoints_of_the_deep(fields: Fields) -> Fields:
+    return {"checkpoint_every_epochs": 1} if fields["depth"] > 8 else {}
+
+
+CHECKPOINTS = {
+    "none": (False, {}),
+    "given": (True, {"fixed": {"checkpoint_every_epochs": 2}}),
+    "searched": (True, {"search": lambda _fields: {"checkpoint_every_epochs": Choice((None, 1))}}),
+    "of a later cell": (True, {"next_cells": lambda _results: [{"depth": 14, "recipe": "deep"}]}),
+}
+
+
+@pytest.mark.parametrize(("expected", "declared"), CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_whoever_may_write_checkpoints_can(expected: bool, declared: dict[str, Any]) -> None:
+    """An adaptive sweep begins shallow: that its first cells write none says nothing of those that follow."""
+    compare = {"depth": (8,), "recipe": {"deep": checkpoints_of_the_deep}}
+    scale = Scale(fixed={"dataset": "digits", "epochs": 1})
+    plan = make_plan(NamedSweep("kept", "?", Sweep(compare=compare, scales={"quick": scale}, **declared)))
+    if plan.is_adaptive:
+        assert plan.next_cells([])[0].fixed["checkpoint_every_epochs"] == 1
+    with prepared_run(plan, Options(), print) as prepared:
+        assert prepared.has_checkpoints is expected
