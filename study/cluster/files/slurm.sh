@@ -26,12 +26,20 @@ head_host="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)"
 head_ip="$(srun --nodes=1 --ntasks=1 --nodelist="$head_host" hostname --all-ip-addresses | awk '{print $1}')"
 srun --ntasks="$SLURM_JOB_NUM_NODES" mkdir -p "$RAY_TMPDIR"
 
-# No dashboard: nothing is submitted to this cluster. Ports are the job's own, for nodes that were not given whole.
+# The run, and then an end to Ray on the other nodes. Left alone, they look for their head for a minute, and report that
+# at length; `ray stop` is no help: symmetric-run would go on waiting there.
+on_head='"$@" || status=$?
+srun --overlap --ntasks="$SLURM_JOB_NUM_NODES" pkill --full "[r]ay start --address" 2>/dev/null
+exit "${status:-0}"'
+
+# The port is the job's own, for nodes that were not given whole. What stands before `--` goes to `ray start` on every
+# node, and one that is no head refuses --include-dashboard.
 srun --ntasks="$SLURM_JOB_NUM_NODES" \
     ray symmetric-run \
     --address "$head_ip:$((20000 + SLURM_JOB_ID % 10000))" \
     --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus="$SLURM_CPUS_ON_NODE" \
-    --include-dashboard=false \
     -- \
+    bash -c "$on_head" head \
     python -m study.run --address auto --storage "$SLURM_SUBMIT_DIR/results" "$@"
+srun --ntasks="$SLURM_JOB_NUM_NODES" rm -rf "$RAY_TMPDIR" # kept after a failure: Ray's logs are in it
