@@ -60,6 +60,19 @@ def test_ray_start_knows_the_options(name: str) -> None:
         assert set(re.findall(r"--[a-z-]+", command)) <= known
 
 
+def test_what_is_left_behind_is_no_part_of_the_package() -> None:
+    left_out = load("on_prem.yaml")["rsync_exclude"]
+    anywhere = {name for name in left_out if not name.startswith("/")}  # rsync: at any depth, study/data too
+    for package in ("models", "search_spaces", "study"):
+        assert anywhere.isdisjoint(path.name for path in (ROOT / package).rglob("*"))
+
+
+def test_the_head_can_start_the_workers_of_machines_of_your_own() -> None:
+    config = load("on_prem.yaml")
+    assert "ssh_private_key" in config["auth"]  # it is copied to the head
+    assert "RAY_enable_autoscaler_v2=0" in config["head_start_ray_commands"][-1]  # the second one starts no such worker
+
+
 def test_the_rayjob_has_what_kuberay_requires() -> None:
     job = load("rayjob.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
@@ -118,6 +131,8 @@ def test_the_slurm_script_runs_what_it_was_given(tmp_path: Path, more: list[str]
     commands = {
         "scontrol": "echo node1; echo node2",
         "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        "mkdir": "true",  # not in this machine's /tmp
+        "rm": "true",
         "ray": 'printf "%s\\n" "$RAY_AUTH_MODE" "${#RAY_AUTH_TOKEN}" "$@"',
         "python": f'exec {sys.executable} "$@"',
     }
@@ -154,6 +169,7 @@ def test_symmetric_run_and_ray_start_know_the_scripts_options() -> None:
     options = set(re.findall(r"--[a-z-]+", command))
     assert {"--address", "--min-nodes"} <= options <= known
     assert options.isdisjoint({"--head", "--port", "--block", "--node-ip-address"})  # symmetric-run refuses them
+    assert options.isdisjoint({"--include-dashboard", "--redis-shard-ports"})  # `ray start` does, but on a head
 
 
 def test_the_dockerfile_has_known_instructions_and_sources_that_exist() -> None:
@@ -172,7 +188,8 @@ def test_the_dockerfile_has_the_versions_that_were_tested() -> None:
     tested = re.search(r"on Python ([\d.]+)\.", (ROOT / "constraints.txt").read_text())
     assert tested is not None
     assert base.startswith(f"python:{tested[1]}-")
-    assert "--constraint constraints.txt" in DOCKERFILE
+    assert "--constraint constraints.txt . boto3\n" in DOCKERFILE  # the autoscaler of aws.yaml imports it on the head
+    assert "boto3" in PINNED
     assert IMAGE in DOCKERFILE
 
 

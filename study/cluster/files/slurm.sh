@@ -2,8 +2,11 @@
 # A Ray cluster inside a Slurm allocation, for one sweep. From the repository's root, with .venv on a shared disk:
 #   sbatch study/cluster/files/slurm.sh depth_sweep --scale paper --time-budget 7h30m
 # What follows the script's name is for study.run; results are in results/ here, unless --storage says otherwise.
-# --time-budget ends the run tidily before Slurm does; the same sbatch goes on from there. Whole nodes: at its end
-# symmetric-run stops every Ray of yours on the node.
+# --time-budget ends the run tidily before Slurm does; the same sbatch goes on from there. Whole nodes: symmetric-run
+# begins where no Ray runs, and at its end stops every Ray of yours on the node. Options of sbatch go before the
+# script's name and win over those below (sbatch --nodes=1 --gpus-per-node=0 study/cluster/files/slurm.sh ...).
+# Run on Slurm 22.05, on two nodes that were namespaces of one Debian 12 machine, with files in place of GPUs: to its
+# end, cancelled in the middle and gone on with, and on one node. Never yet with real GPUs, machines or cgroups.
 #SBATCH --job-name=plain-depth-study
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
