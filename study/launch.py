@@ -11,7 +11,6 @@ from typing import Any
 import study.ray_environment  # noqa: F401
 
 import ray
-from pyarrow import fs
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
@@ -163,8 +162,7 @@ class Silence(TrialProgressCallback):
 @contextmanager
 def scratch(storage: Storage) -> Iterator[str]:
     """A local folder for Ray's own files, removed at the end: nothing in it is ever read again."""
-    local = isinstance(storage.filesystem, fs.LocalFileSystem)
-    folder = storage.root if local else tempfile.mkdtemp(prefix="study-")
+    folder = storage.root if storage.is_local else tempfile.mkdtemp(prefix="study-")
     try:
         yield folder
     finally:

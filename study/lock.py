@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pyarrow import fs
 
 from study.lease import described, is_fresh, lease, this_driver
 from study.storage import Storage
@@ -28,7 +27,7 @@ def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[C
     Raises:
         ValueError: another driver holds it; the message says which.
     """
-    if not isinstance(storage.filesystem, fs.LocalFileSystem):
+    if not storage.is_local:
         with lease(storage, say) as check_held:
             yield check_held
         return
@@ -50,7 +49,7 @@ def _never_lost() -> None:
 
 def is_held(storage: Storage) -> bool:
     """Whether a driver is at work on the run in `storage`; leaves nothing behind."""
-    if not isinstance(storage.filesystem, fs.LocalFileSystem):
+    if not storage.is_local:
         return is_fresh(storage)
     lock, owner = _files(storage)
     if not lock.exists():

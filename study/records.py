@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.config import TrialConfig
-from study.storage import RESULTS, RUN_FILE, Storage, shown
+from study.locations import shown
+from study.storage import RESULTS, RUN_FILE, Storage
 
 FIRST_VERSION = SCHEMA_VERSION = 1
 # Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a

@@ -52,7 +52,7 @@ def read_weights(storage: Storage, trial_id: str) -> Weights:
             "status ok are kept, and only by runs that were made since there are such files"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{storage.location}/{_name(trial_id)}: {error}") from error
+        raise ValueError(f"{storage.sub(_name(trial_id)).location}: {error}") from error
 
 
 def _name(trial_id: str) -> str:

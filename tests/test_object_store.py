@@ -1,6 +1,7 @@
 """Runs in an object store: a real S3-compatible server on loopback, spoken to as a user's own would be."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -142,7 +143,7 @@ def test_parts_are_few_and_listed_once(stored: Storage) -> None:
     for number in range(TRIALS_PER_PART + 1):
         writer.append([trial(number)])
     asked = Counting(stored.filesystem)
-    table = read_arrow(Storage(asked, stored.root), "trials")
+    table = read_arrow(replace(stored, filesystem=asked), "trials")
     assert table["trial_id"].to_pylist() == [f"t{number}" for number in range(TRIALS_PER_PART + 1)]
     assert asked.counts == {"get_file_info": 1, "open_input_file": 4}  # two parts, each looked at again when read
 
@@ -178,7 +179,7 @@ def test_a_reader_of_a_part_that_is_being_rewritten_never_sees_half_a_part_nor_a
 def test_an_object_replaced_while_it_is_read_is_read_again(stored: Storage) -> None:
     stored.write("part", b"old")
     replacing = Replacing(stored)
-    assert Storage(replacing, stored.root).read("part") == b"newer"
+    assert replace(stored, filesystem=replacing).read("part") == b"newer"
 
 
 class Replacing:

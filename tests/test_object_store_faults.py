@@ -3,20 +3,22 @@
 import logging
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from pyarrow import fs
 from s3_server import BUCKET, KEY, SECRET
 
 from study import storage as storages
+from study.locations import shown
 from study.records import read_table
 from study.storage import Storage
 
 
 def test_locations_are_shown_without_secrets() -> None:
-    assert storages.shown("s3://KEY:SEC/R@ET@bucket/x?endpoint_override=http://h&client_secret=y") == "s3://bucket/x"
-    assert storages.shown("s3://bucket/x") == "s3://bucket/x"
-    assert storages.shown("folder/a@b?") == "folder/a@b?"
+    assert shown("s3://KEY:SEC/R@ET@bucket/x?endpoint_override=http://h&client_secret=y") == "s3://bucket/x"
+    assert shown("s3://bucket/x") == "s3://bucket/x"
+    assert shown("folder/a@b?") == "folder/a@b?"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_a_write_is_tried_again_and_says_so(
     monkeypatch.setattr(storages, "PAUSES", (0.0, 0.0))
     failing = Failing(stored.filesystem, times=2)
     with caplog.at_level(logging.WARNING):
-        Storage(failing, stored.root).write("a", b"1")
+        replace(stored, filesystem=failing).write("a", b"1")
     assert stored.read("a") == b"1"
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "could not be written, again in 0 s: AWS Error SLOW_DOWN" in caplog.text
@@ -52,16 +54,16 @@ def test_a_write_is_tried_again_and_says_so(
 def test_a_write_that_keeps_failing_raises(stored: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storages, "PAUSES", (0.0, 0.0))
     with pytest.raises(OSError, match="SLOW_DOWN"):
-        Storage(Failing(stored.filesystem, times=3), stored.root).write("a", b"1")
+        replace(stored, filesystem=Failing(stored.filesystem, times=3)).write("a", b"1")
     with pytest.raises(ValueError, match="not writable"):
-        Storage(Failing(stored.filesystem, times=1), stored.root).check_writable()
+        replace(stored, filesystem=Failing(stored.filesystem, times=1)).check_writable()
 
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_the_middle_of_a_write_leaves_the_old_content_or_the_new(stored: Storage) -> None:
     stored.write("part", b"old")
     with pytest.raises(KeyboardInterrupt):
-        Storage(Interrupting(stored.filesystem), stored.root).write("part", b"new")
+        replace(stored, filesystem=Interrupting(stored.filesystem)).write("part", b"new")
     assert stored.read("part") in {b"old", b"new"}
 
 

@@ -1,5 +1,7 @@
 """Files in a run's storage appear whole or not at all."""
 
+from dataclasses import replace
+
 import pytest
 
 from study.storage import Storage
@@ -20,7 +22,7 @@ def test_a_file_written_is_read_back_and_listed(storage: Storage) -> None:
 def test_a_write_that_fails_leaves_the_old_file(storage: Storage) -> None:
     storage.write("run.json", b"old")
     with pytest.raises(OSError, match="No space left"):
-        Storage(_NoMove(storage.filesystem), storage.root).write("run.json", b"new")
+        replace(storage, filesystem=_NoMove(storage.filesystem)).write("run.json", b"new")
     assert storage.read("run.json") == b"old"
     assert storage.names("") == ["run.json"]
 

@@ -17,7 +17,8 @@ from study.cluster import probe
 from study.cluster.checks import breaks_a_run, findings
 from study.cluster.facts import Facts, Machine
 from study.datasets import DATASETS, find_dataset, load_dataset
-from study.storage import TEMPORARY_PREFIX, Storage, shown
+from study.locations import shown
+from study.storage import TEMPORARY_PREFIX, Storage
 
 FOUND_ERRORS = 1
 ANSWER_SECONDS = 180.0  # of a node: it may have to import torch from a network disk first

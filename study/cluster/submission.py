@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from study.ray_environment import auth_mode
 
+from study.locations import shown
 from study.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.run import REPLAY, build_parser, planned
 from study.samplers import SearchMethod
-from study.storage import OBJECT_STORES, RESULTS, Storage, shown
+from study.storage import RESULTS, Storage
 from study.sweeps import load_sweep
 from study.terminal import plural
 from study.user_file import PACKAGES
@@ -22,7 +23,8 @@ from study.user_file import PACKAGES
 USERS = "users_files"  # folder beside PACKAGES, so that no file of a user's takes the place of a module of another's
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 JOB_STORAGE = "~/results"  # of the head's user: a job's own folder is temporary, so results must not lie in it
-REACHED_BY_THE_HEAD = (*OBJECT_STORES, *OBJECT_STORES.values())  # perhaps by it alone, so not looked at from here
+REACHED_BY_THE_HEAD = ("s3", "hdfs", "viewfs")  # pyarrow asks their servers at once, and perhaps the head alone may
+SECRET_OPTIONS = {"sig", "client_secret"}  # of Azure's URIs; the only ones of those that pyarrow reads itself
 STOP = {
     "RAY_JOB_STOP_SIGNAL": "SIGINT",  # as Ctrl-C: the run writes what has finished and says how to go on
     "RAY_JOB_STOP_WAIT_TIME_S": "60",  # Ray kills after it; 3 s unless told, too few for a slow object store
@@ -104,8 +106,9 @@ def job_storage(location: str) -> str:
 
 
 def _refuse_keys(location: str) -> None:
-    """ValueError for a URI that holds a password: job servers show the commands of jobs to everybody."""
-    if urlsplit(location).password is not None:
+    """ValueError for a URI that holds a secret: job servers show the commands of jobs to everybody."""
+    parts = urlsplit(location)
+    if parts.password is not None or not SECRET_OPTIONS.isdisjoint(dict(parse_qsl(parts.query))):
         raise ValueError("--storage: keys in a URI would be shown with the job, so give them to the head instead")
 
 

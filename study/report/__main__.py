@@ -15,6 +15,7 @@ from rich.table import Table
 from study.analysis.curves import depth_curve
 from study.analysis.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
 from study.config import CONFIRM
+from study.locations import shown
 from study.report.export import EXPORTS, export_run
 from study.report.figures import FORMATS, depth_curve_figure, save_figure
 from study.report.layer_figures import error_figure, singular_value_figure
@@ -22,7 +23,7 @@ from study.report.opened_run import OpenedRun, Part, open_run
 from study.report.page import REPORT, write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
-from study.storage import RESULTS, Storage, shown
+from study.storage import RESULTS, Storage
 from study.terminal import Parser, exit_code, listing_console
 
 NARROW = 110  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut
@@ -31,7 +32,7 @@ DESCRIPTION = "Shows a run, finished or still going: writes RUN/report.html, one
 EPILOG = """\
 examples:
   python -m study.report                                    list the runs
-  python -m study.report --storage s3://bucket/studies      those in an object store; show one: s3://bucket/studies/RUN
+  python -m study.report --storage s3://bucket/studies      those in a store; show one: s3://bucket/studies/RUN
   python -m study.report depth_sweep-quick --open           write the page and open it in the browser
   python -m study.report depth_sweep-quick --text           the same answer in the terminal
   python -m study.report mine --compare depth_sweep-quick   the page, with a section beside the other run
@@ -87,8 +88,8 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _as_file(page: str, storage: Storage) -> Path:
-    """The page where a browser can open it: a copy of it, if the run lies in an object store."""
-    if not storage.is_object_store:
+    """The page where a browser can open it: a copy of it, if the run is not in a folder here."""
+    if storage.is_local:
         return Path(page)
     copy = Path(tempfile.mkdtemp(prefix="study-")) / REPORT
     copy.write_bytes(storage.read(REPORT))

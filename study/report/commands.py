@@ -16,7 +16,7 @@ def commands_of(run: OpenedRun) -> list[str]:
     commit = str(run.facts.get("versions", {}).get("commit", ""))
     checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
     command = shlex.join(["python", "-m", "study.run", _sweep(run), *_options(run)])
-    name = run.storage.location if run.storage.is_object_store else run.name
+    name = run.name if run.storage.is_local else shlex.quote(run.storage.location)
     return [*checkout, command, f"python -m study.report {name} --open"]
 
 
@@ -38,5 +38,5 @@ def _options(run: OpenedRun) -> Iterator[str]:
             yield from (option, str(facts[name]))
     if run.name != f"{facts.get('sweep')}-{facts.get('scale')}":
         yield from ("--run", run.name)
-    if run.storage.is_object_store:
+    if not run.storage.is_local:
         yield from ("--storage", run.storage.parent.location)

@@ -38,7 +38,7 @@ DIGITS = 5
 def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
     """Write the page of a run beside its tables; returns its full name."""
     storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
-    return f"{storage.location}/{REPORT}"
+    return storage.sub(REPORT).location
 
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:

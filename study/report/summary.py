@@ -26,7 +26,7 @@ NOTE = "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed se
 BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.\n"
 PANDAS = """\
 import pandas as pd
-trials = pd.read_parquet("{location}/trials")
+trials = pd.read_parquet("{trials}")
 confirmed = trials[trials.phase == "confirm"]
 print(confirmed.groupby({axes})[["val_accuracy", "test_accuracy"]].agg(["mean", "std", "count"]))"""
 
@@ -50,12 +50,12 @@ def print_summary(storage: Storage, console: Console) -> None:
     print_text(run, console)
     for part in run.parts:
         figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.linear_baseline, _title(run, part))
-        name = FIGURE if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}"
-        _store_figure(figure, storage, f"{name}.png")
-        console.print(f"Figure: {storage.location}/{name}.png", markup=False, soft_wrap=True)
+        name = f"{FIGURE}.png" if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}.png"
+        _store_figure(figure, storage, name)
+        console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
     console.print("The numbers, in pandas:\n")
     axes = run.axes or ["cell"]
-    console.print(PANDAS.format(location=storage.location, axes=axes), markup=False, soft_wrap=True)
+    console.print(PANDAS.format(trials=storage.sub("trials").location, axes=axes), markup=False, soft_wrap=True)
 
 
 def print_text(run: OpenedRun, console: Console) -> None:
