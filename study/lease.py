@@ -1,6 +1,6 @@
-"""One driver a run where the storage knows no locks: an object beside the run that its driver keeps rewriting.
+"""One driver a run where the storage knows no locks: a file beside the run that its driver keeps rewriting.
 
-What remains open: objects are written without conditions, so two drivers that start within the same second may both
+What remains open: files are written without conditions, so two drivers that start within the same second may both
 write. Each reads again before it goes on, which shows the loser the other's name. Where even that misses, because a
 write took longer than SETTLE_SECONDS, the loser notices at its next beat and ends; what both have recorded by then is
 there twice, or, where both chose the same number for a part of a table, one driver's newest part has taken the place of
@@ -65,7 +65,9 @@ def lease(storage: Storage, say: Callable[[str], None]) -> Iterator[Callable[[],
 def is_fresh(storage: Storage) -> bool:
     """Whether a driver seems to hold the run. By the clocks of the store and of this machine: enough for a list."""
     written_at = storage.parent.written_at(_file(storage))
-    return written_at is not None and (datetime.now(UTC) - written_at).total_seconds() < STALE_SECONDS
+    if written_at is None:  # most of fsspec's file systems tell no times
+        return storage.parent.exists(_file(storage))
+    return (datetime.now(UTC) - written_at).total_seconds() < STALE_SECONDS
 
 
 def _file(storage: Storage) -> str:
@@ -73,11 +75,12 @@ def _file(storage: Storage) -> str:
 
 
 class Lease:
-    """The object that says who drives a run; it lies beside the run, so that --fresh leaves it alone."""
+    """The file that says who drives a run; it lies beside the run, so that --fresh leaves it alone."""
 
     def __init__(self, storage: Storage) -> None:
         self._run, self._folder, self._file = storage.name, storage.parent, _file(storage)
         self._mine: Owner = {**this_driver(), "token": uuid.uuid4().hex, "beat": 0}
+        self._turn = threading.Lock()  # not every file system lets a file be read while it is rewritten
         self.lost_to: Owner | None = None
 
     def take(self, say: Callable[[str], None]) -> None:
@@ -104,7 +107,9 @@ class Lease:
 
     def check_held(self) -> None:
         """RuntimeError when another driver has taken the run over."""
-        if self._is_lost():
+        with self._turn:
+            lost = self._is_lost()
+        if lost:
             raise self.loss()
 
     def loss(self) -> RuntimeError:
@@ -136,10 +141,11 @@ class Lease:
     def _beat(self, ended: threading.Event) -> None:
         while not ended.wait(BEAT_SECONDS):
             try:
-                if self._is_lost():
-                    os.kill(os.getpid(), signal.SIGINT)
-                    return
-                self._write()
+                with self._turn:
+                    if self._is_lost():
+                        os.kill(os.getpid(), signal.SIGINT)
+                        return
+                    self._write()
             except OSError:  # gone for a moment: the next beat may come through
                 continue
 

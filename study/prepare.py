@@ -79,13 +79,13 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
     A driver that has lost the run to another leaves what lies there alone.
 
     Raises:
-        ValueError: unknown names, unwritable storage, a changed declaration, a missing data set, or another driver at
-            work on the run.
+        ValueError: unknown names, storage that cannot be read or written, a changed declaration, a missing data set, or
+            another driver at work on the run.
         RuntimeError: another driver has taken the run over.
     """
     storage = Storage.at(options.storage).sub(plan.run)
     if not options.fresh:
-        open_run_file(storage, plan)  # again under the lock; here, a changed declaration is refused at once
+        _refuse_changed(storage, plan)
     data = checked_data(plan, options)
     storage.check_writable()
     with run_lock(storage, say) as check_held, replaced(storage) if options.fresh else nullcontext():
@@ -95,6 +95,14 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         finally:
             check_held()
             _close(prepared)
+
+
+def _refuse_changed(storage: Storage, plan: Plan) -> None:
+    """Tell of a changed declaration, or of a storage without a way to it, at once: before the lock and the data."""
+    try:
+        open_run_file(storage, plan)
+    except OSError as error:
+        raise ValueError(f"storage {storage.location} cannot be read: {error}") from error
 
 
 def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:

@@ -28,11 +28,13 @@ RUN_FILE = "run.json"  # what makes a folder a run
 JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
 TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
 NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 bytes
-# pyarrow's names of the file systems in which a file can be seen while it is written, and a rename replaces another: at
-# once, on HDFS after a moment with neither. All others are taken for stores, where a file appears when its upload is
-# complete and a rename is a copy: so it is for S3, Google, Azure and most of what fsspec opens. Where it is not so
-# (fsspec's sftp, smb), a reader may meet half a file while a run is going on.
+# pyarrow's names of the file systems that rename; on HDFS, a file that is replaced is gone for a moment. All others are
+# taken for stores, where a rename is a copy.
 RENAMING = ("local", "hdfs", "mock")
+# Those that show a file before it is whole: on Azure pyarrow begins with an empty one. Elsewhere it appears when its
+# upload is complete: with S3, Google and most of what fsspec opens. With fsspec's sftp or smb it does not, so that a
+# reader may meet half a file there while a run is going on.
+UNFINISHED_SHOWN = (*RENAMING, "abfs")
 CONNECTIONS = 16  # requests at a time to a store; the S3 client keeps 25 connections
 # Seconds until a write to what is not local is tried again: a minute in all, beside the seconds that pyarrow tries.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -81,7 +83,7 @@ class Storage:
 
     @property
     def _is_store(self) -> bool:
-        """Whether files appear whole, and a rename is a copy."""
+        """Whether a rename is a copy, and folders are made by what is put there."""
         return self.filesystem.type_name not in RENAMING
 
     @property
@@ -123,25 +125,29 @@ class Storage:
     def write_now(self, name: str, content: bytes) -> None:
         """As `write`, without patience."""
         target = self._path(name)
-        if self._is_store:
+        if self.filesystem.type_name not in UNFINISHED_SHOWN:
             with ThreadPoolExecutor(1) as pool:  # Ctrl-C between opening and writing would leave an empty object here
                 pool.submit(self._put, target, content).result()
             return
         folder, _, last = target.rpartition("/")
-        self.filesystem.create_dir(folder, recursive=True)
+        if not self._is_store:
+            self.filesystem.create_dir(folder, recursive=True)
         self._put(f"{folder}/{TEMPORARY_PREFIX}{last}", content)
-        self.filesystem.move(f"{folder}/{TEMPORARY_PREFIX}{last}", target)
+        self._move_file(f"{folder}/{TEMPORARY_PREFIX}{last}", target)
 
     def _put(self, path: str, content: bytes) -> None:
+        with self._made(path, lambda: self.filesystem.open_output_stream(path)) as stream:
+            stream.write(content)
+
+    def _made(self, path: str, make: Callable[[], _T]) -> _T:
+        """What makes a file at a path; some of fsspec's file systems want its folder before, as a store does not."""
         try:
-            stream = self.filesystem.open_output_stream(path)
-        except FileNotFoundError:  # some of fsspec's want the folder, and it alone can say so: buckets are not made
+            return make()
+        except FileNotFoundError:
             if not isinstance(self.filesystem, fs.PyFileSystem):
                 raise
             self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-            stream = self.filesystem.open_output_stream(path)
-        with stream:
-            stream.write(content)
+            return make()
 
     @told_as_os_error()
     def read(self, name: str, first: int | None = None) -> bytes:
@@ -179,7 +185,7 @@ class Storage:
 
     @told_as_os_error()
     def written_at(self, name: str) -> datetime | None:
-        """When a file was written, by the clock of where it lies; None when there is none."""
+        """When a file was written, by the clock of where it lies; None when there is none, or its time is not told."""
         written_at: datetime | None = self.filesystem.get_file_info(self._path(name)).mtime
         return written_at
 
@@ -195,9 +201,11 @@ class Storage:
     @told_as_os_error()
     def folders(self, folder: str) -> list[str]:
         """The folders in a folder, sorted, those that begin with a dot left out; none where there is no folder."""
-        selector = fs.FileSelector(self._path(folder), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        return sorted(info.base_name for info in infos if not info.is_file and not info.base_name.startswith("."))
+        path = self._path(folder)
+        deep = self.filesystem.type_name == "gcs"  # its listing tells of folders by what is in them alone
+        infos = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=deep))
+        inside = (info.path.removeprefix(f"{path}/") + ("" if info.is_file else "/") for info in infos)
+        return sorted({name.partition("/")[0] for name in inside if "/" in name and not name.startswith(".")})
 
     @told_as_os_error()
     def rename(self, name: str, new_name: str) -> None:
@@ -208,7 +216,8 @@ class Storage:
         if not self._is_store:
             self.filesystem.move(source, target)
             return
-        self.filesystem.copy_file(source, target)  # as a store's move would: not every one of pyarrow's has it
+        # As a store's own move would: Azure's is not there yet.
+        self._made(target, lambda: self.filesystem.copy_file(source, target))
         self.filesystem.delete_file(source)
 
     def beside(self, name: str) -> "Storage":
@@ -230,8 +239,9 @@ class Storage:
     @told_as_os_error()
     def delete_folder(self) -> None:
         """Remove this folder and all in it; quiet when it is not there."""
-        with suppress(FileNotFoundError):
-            self.filesystem.delete_dir(self.root)
+        if self.exists(""):
+            with suppress(FileNotFoundError):  # of Google's store, where an object for the folder itself may lack
+                self.filesystem.delete_dir(self.root)
 
     def check_writable(self) -> None:
         """Write and remove a probe.

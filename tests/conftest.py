@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, S3Server
+from s3_server import S3Server
+from store_servers import FOLDER, MEMORY, AzureServer, GoogleServer, Server
 
 from search_spaces.recipes import he_l2, isometric
 from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
@@ -57,25 +58,47 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3Server]:
-    """An S3-compatible server with an empty bucket; the environment leads to it, as a user's would."""
-    server = S3Server()
+def serving(server: Server) -> Iterator[Server]:
+    """A server with an empty bucket; the environment leads to it, as a user's would."""
     with pytest.MonkeyPatch.context() as patch:
         try:
             server.wait()
-            server.make_bucket()
             for name, value in server.environment.items():
                 patch.setenv(name, value)
+            server.make_bucket()
             yield server
         finally:
             server.stop()
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """An S3-compatible one."""
+    yield from serving(S3Server())
+
+
+@pytest.fixture(scope="session")
+def google() -> Iterator[Server]:
+    """One as Google's."""
+    yield from serving(GoogleServer())
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One as Azure's, where Azurite is installed."""
+    if AzureServer.COMMAND is None:
+        pytest.skip("no azurite-blob: npm install --global azurite")
+    yield from serving(AzureServer(tmp_path_factory.mktemp("azure")))
+
+
 @pytest.fixture
-def runs(server: S3Server, request: pytest.FixtureRequest) -> str:
-    """A URI of the test's own, as short as a user's whose environment names endpoint and credentials."""
-    return f"s3://{BUCKET}/{request.node.name.partition('[')[0]}"
+def runs(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URI of the test's own, as short as a user's whose environment names endpoint and credentials.
+
+    In S3, or in what the test is parametrized with.
+    """
+    kind, name = getattr(request, "param", "server"), request.node.name.partition("[")[0]
+    return f"{kind}://{tmp_path}/{name}" if kind in (MEMORY, FOLDER) else f"{request.getfixturevalue(kind).uri}/{name}"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from store_servers import everywhere
 
 from study import lease as leases
 from study.lock import is_held, run_lock
@@ -22,6 +23,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(leases, f"{name}_SECONDS", value)
 
 
+@everywhere
 @pytest.mark.usefixtures("hasty")
 def test_a_second_driver_is_refused_with_the_first_ones_host_pid_and_start(stored: Storage) -> None:
     said: list[str] = []

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 from pyarrow import fs
-from s3_server import BUCKET, KEY, SECRET
+from s3_server import KEY, SECRET
+from store_servers import BUCKET
 
 from study import storage as storages
 from study.locations import shown

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from pyarrow import ArrowException
 
+from study.locations import shown
 from study.storage import Storage
 
 
@@ -50,10 +52,65 @@ def test_an_unknown_scheme_is_refused() -> None:
         Storage.at("nowhere://x")
 
 
-@pytest.mark.parametrize("uri", ["mock://bucket/x", "abfs://container@account.dfs.core.windows.net/x"])
-def test_a_file_system_whose_uri_could_not_be_told_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match=r"^storage (mock|abfs)://.*: give a path, s3://bucket/folder or gs://"):
-        Storage.at(uri)
+AZURE = "abfs://container@account.dfs.core.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("given", "location", "inside"),
+    [
+        ("file:///a/b", "/a/b", "/a/b/run"),
+        ("mock://host/a", "mock://host/a", "mock://host/a/run"),
+        (f"{AZURE}/a%20b/", f"{AZURE}/a%20b", f"{AZURE}/a%20b/run"),
+        (AZURE, AZURE, f"{AZURE}/run"),
+        ("abfs://account@container/a?sv=1&sig=SECRET", "abfs://account@container/a", "abfs://account@container/a/run"),
+        (
+            "abfss://account@127.0.0.1:10000/container?enable_tls=false&sig=SECRET",
+            "abfss://account@127.0.0.1:10000/container?enable_tls=false",
+            "abfss://account@127.0.0.1:10000/container/run?enable_tls=false",
+        ),
+        ("gs://anonymous@bucket/a?project_id=p", "gs://anonymous@bucket/a", "gs://anonymous@bucket/a/run"),
+        ("gcs://bucket", "gcs://bucket", "gcs://bucket/run"),
+        ("fsspec+memory://a/b", "fsspec+memory://a/b", "fsspec+memory://a/b/run"),
+    ],
+)
+def test_a_location_is_what_was_given_without_secrets(given: str, location: str, inside: str) -> None:
+    storage = Storage.at(given)
+    run = storage.sub("run")
+    assert (storage.location, run.location) == (location, inside)
+    assert (run.parent, run.beside("run"), run.name) == (storage, run, "run")
+    for one in (storage, run):
+        again = Storage.at(one.location)
+        assert (again.root, again.location) == (one.root, one.location)
+
+
+@pytest.mark.parametrize(
+    ("uri", "location"),
+    [
+        ("hdfs://user@namenode:9000/a?replication=2", "hdfs://user@namenode:9000/a"),
+        ("hf://datasets/user/runs@main/a", "hf://datasets/user/runs@main/a"),
+        ("fsspec+sftp://user:SECRET@host/a", "fsspec+sftp://host/a"),
+        ("fsspec+https://TOKEN@host/a", "fsspec+https://host/a"),
+        ("abfs://account:SECRET@container/a", "abfs://container/a"),
+    ],
+)
+def test_a_name_is_shown_and_a_key_is_not(uri: str, location: str) -> None:
+    assert shown(uri) == location
+
+
+def test_what_a_file_system_raises_is_an_os_error_without_secrets(storage: Storage) -> None:
+    with pytest.raises(OSError, match=r"^GET http://127.0.0.1/a said '404' to http://host/b$") as told:
+        replace(storage, filesystem=_Talking(storage.filesystem)).names("")
+    assert told.value.__cause__ is None
+
+
+class _Talking:
+    """A file system with errors of its own, which tell of signed requests on several lines, as Azure's do."""
+
+    def __init__(self, filesystem: object) -> None:
+        self.type_name = filesystem.type_name
+
+    def get_file_info(self, _selector: object) -> None:
+        raise ArrowException("GET http://127.0.0.1/a?sig=SECRET said '404'\nto http://KEY:SECRET@host/b")
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path) -> None:
