@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from pyarrow import fs
@@ -24,13 +25,15 @@ class Server:
 
     Args:
         command: what starts it; `{port}` stands for the port.
+        variables: of its environment, beside this process's.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         words = [word.format(port=self.port) for word in command]
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, **variables}
+        self.process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     @property
     def url(self) -> str:
@@ -74,6 +77,13 @@ class GoogleServer(Server):
         self.environment = {"CLOUD_STORAGE_EMULATOR_ENDPOINT": self.url}
 
 
+# Azurite would hang up after 5 s of silence, as Azure does not: its option for that is not read.
+PATIENT = """
+const https = require("https"), create = https.createServer, patient = { get: () => 600000, set() {} };
+https.createServer = (...given) => Object.defineProperty(create(...given), "keepAliveTimeout", patient);
+"""
+
+
 class AzureServer(Server):
     """Azurite (npm install azurite), with an empty container; reached as by a user who has signed in to Azure."""
 
@@ -87,7 +97,9 @@ class AzureServer(Server):
         subprocess.run(["openssl", "req", "-x509", *request, *files], check=True, capture_output=True)  # noqa: S607
         options = ["--blobHost", "127.0.0.1", "--blobPort", "{port}", "--inMemoryPersistence", "--skipApiVersionCheck"]
         secure = ["--oauth", "basic", "--cert", str(certificate), "--key", str(key), "--disableTelemetry"]
-        super().__init__([str(self.COMMAND), *options, *secure])
+        patient = folder / "patient.js"
+        patient.write_text(PATIENT)
+        super().__init__([str(self.COMMAND), *options, *secure], {"NODE_OPTIONS": f"--require {patient}"})
         self.uri = f"abfs://{self.ACCOUNT}@127.0.0.1:{self.port}/{BUCKET}"
         _pretend_signed_in(folder / "az")
         self.environment = {"SSL_CERT_FILE": str(certificate), "PATH": f"{folder}:{os.environ['PATH']}"}
