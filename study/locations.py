@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 # Schemes in which a name before @ is no key: Azure's account or container, Google's `anonymous`, HDFS's user, Hugging
 # Face's repository.
 NAME_BEFORE_AT = ("abfs", "abfss", "az", "gs", "gcs", "hdfs", "viewfs", "hf")
 # Options that say where Azure is when it is not the public cloud: no variable of the environment says that.
 SHOWN_OPTIONS = ("blob_storage_authority", "dfs_storage_authority", "enable_tls")
+LONGEST_ERROR = 1000  # characters: HDFS lists every folder in which it has looked for Java
 
 
 def shown(location: str | Path) -> str:
@@ -30,7 +32,8 @@ def parts_shown(uri: str | Path) -> tuple[str, str]:
 
 def told(error: Exception) -> str:
     """What an error says, on one line, with its URIs as they may be shown: Azure's are signed."""
-    return re.sub(r"[\w+.:-]+://[^\s'\"]+", lambda uri: shown(uri[0]), " ".join(str(error).split()))
+    line = shorten(str(error), LONGEST_ERROR, placeholder=" ...")
+    return re.sub(r"[\w+.:-]+://[^\s'\"]+", lambda uri: shown(uri[0]), line)
 
 
 @contextmanager

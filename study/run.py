@@ -100,7 +100,12 @@ def _add_execution_options(group: Any) -> None:
     group.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster, e.g. auto (RAY_ADDRESS; else a new one)"
     )
-    group.add_argument("--storage", default=RESULTS, metavar="URI", help="folder or URI that holds runs (results)")
+    group.add_argument(
+        "--storage",
+        default=RESULTS,
+        metavar="URI",
+        help="folder, or URI that pyarrow opens (s3, gs, abfs, ..), that holds runs (results)",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,6 +35,7 @@ RENAMING = ("local", "hdfs", "mock")
 # upload is complete: with S3, Google and most of what fsspec opens. With fsspec's sftp or smb it does not, so that a
 # reader may meet half a file there while a run is going on.
 UNFINISHED_SHOWN = (*RENAMING, "abfs")
+WAYS = "a path, or a URI that begins with s3, gs, abfs, hdfs, hf or fsspec+NAME"
 CONNECTIONS = 16  # requests at a time to a store; the S3 client keeps 25 connections
 # Seconds until a write to what is not local is tried again: a minute in all, beside the seconds that pyarrow tries.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -65,7 +66,8 @@ class Storage:
         try:
             filesystem, root = fs.FileSystem.from_uri(str(location))
         except Exception as error:  # fsspec's file systems raise what they like
-            raise ValueError(f"storage {shown(location)}: {told(error)}") from None
+            ways = f": give {WAYS}" if isinstance(error, ValueError) else ""
+            raise ValueError(f"storage {shown(location)}: {told(error)}{ways}") from None
         if isinstance(filesystem, fs.PyFileSystem):  # fsspec's remember listings: another driver's lease must be seen
             filesystem.handler.fs.invalidate_cache()
             filesystem.handler.fs.dircache.use_listings_cache = False

@@ -38,6 +38,7 @@ BAD_INPUT = [
     (["submit", "head", "depth_sweep", "--storage", "here/runs"], "--storage here/runs: a job runs in a temporary"),
     (["submit", "head", "depth_sweep", "--storage", "nowhere://x"], "storage nowhere://x"),
     (["submit", "head", "depth_sweep", "--storage", "s3://key:secret@bucket/x"], "keys in a URI would be shown"),
+    (["submit", "head", "depth_sweep", "--storage", "abfs://a@c/x?sv=1&sig=secret"], "keys in a URI would be shown"),
     (["submit", "head", "depth_sweep", "--data-dir", "data"], "--data-dir data: it is a folder of the head"),
     (["submit", "head", "nowhere.py"], "no such file"),
     (["submit", "ftp://head", "depth_sweep"], "HEAD 'ftp://head'"),
