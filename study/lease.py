@@ -132,7 +132,7 @@ class Lease:
             if now is None:
                 return
             if now != owner:
-                self._refuse_if(now)
+                self._refuse_if(now or owner)  # of a file that grows in sight, nothing may be seen for a moment
 
     def _refuse_if(self, owner: Owner | None) -> None:
         if not self._is_mine(owner):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from store_servers import everywhere
+from store_servers import between_drivers
 
 from study import lease as leases
 from study.lock import is_held, run_lock
@@ -23,7 +23,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(leases, f"{name}_SECONDS", value)
 
 
-@everywhere
+@between_drivers
 @pytest.mark.usefixtures("hasty")
 def test_a_second_driver_is_refused_with_the_first_ones_host_pid_and_start(stored: Storage) -> None:
     said: list[str] = []
@@ -35,6 +35,13 @@ def test_a_second_driver_is_refused_with_the_first_ones_host_pid_and_start(store
         assert is_held(stored)
     assert not is_held(stored)
     assert stored.parent.names("", hidden=True) == []
+
+
+def test_a_lease_whose_time_is_not_told_counts() -> None:
+    stored = Storage.at("fsspec+memory://leases/run")
+    assert not is_held(stored)
+    stored.parent.write(".run.owner.json", b"{}")
+    assert is_held(stored)
 
 
 @pytest.mark.usefixtures("hasty")

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pyarrow import fs
 from s3_server import KEY, SECRET, Gate, S3Server
+from store_servers import of_whole_runs
 from test_end_to_end import TINY_FILE
 
 from study import lease as leases
@@ -42,6 +43,7 @@ def finished(runs: str) -> pd.DataFrame:
     return trials
 
 
+@of_whole_runs
 def test_a_run_is_continued_reported_replayed_and_begun_anew(
     runs: str, elsewhere: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
