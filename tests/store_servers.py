@@ -61,8 +61,8 @@ class Server:
         self.process.wait()
 
 
-# For tests that need `runs`: in each of these places. That with Azure is slow, for it needs what pip has not. Whole runs
-# are in S3 and in Azure, which is written to in another way. Readers of a file in fsspec's memory share one position, so
+# For tests that need `runs`: in each of these places. Azure's are slow, for it needs what pip has not; whole runs go
+# there too, for it is written to in another way. Readers of a file in fsspec's memory share one position, so that
 # drivers cannot meet there.
 _S3, _AZURE = pytest.param("server", id="s3"), pytest.param("azure", marks=pytest.mark.slow)
 _SERVED = (_S3, "google", _AZURE)
