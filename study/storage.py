@@ -72,11 +72,8 @@ class Storage:
             filesystem.handler.fs.invalidate_cache()
             filesystem.handler.fs.dircache.use_listings_cache = False
         root = root.rstrip("/")
-        return (
-            cls(filesystem, root, root)
-            if filesystem.type_name == "local"
-            else cls(filesystem, root, *parts_shown(location))
-        )
+        where = (root,) if filesystem.type_name == "local" else parts_shown(location)
+        return cls(filesystem, root, *where)
 
     @property
     def is_local(self) -> bool:
