@@ -15,7 +15,7 @@ from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
 from study.finished import DIRECTIONS
 from study.multiply_adds import multiply_adds
 from study.settings import parse_value, single_values
-from study.sweeps import NamedSweep
+from study.sweeps import NamedSweep, answer
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
@@ -145,19 +145,20 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     forced = single_values(overrides.fields, compare)
     points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
     plan_cell = partial(_plan_cell, named.sweep, scale, forced)
+    cells = tuple(plan_cell(point) for point in points)
     return Plan(
         run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
         sweep=named.name,
         question=named.question,
         scale=scale_name,
         seed=overrides.seed,
-        cells=tuple(plan_cell(point) for point in points),
-        trials_per_cell=_first_given(overrides.trials_per_cell, scale.trials_per_cell, named.sweep.trials_per_cell),
-        confirm_seeds=_first_given(overrides.confirm_seeds, scale.confirm_seeds, named.sweep.confirm_seeds),
+        cells=cells,
+        trials_per_cell=_first_given("trials_per_cell", overrides, scale, named.sweep),
+        confirm_seeds=_first_given("confirm_seeds", overrides, scale, named.sweep),
         objectives=named.sweep.objectives,
         published=scale.published,
         settings=overrides.fields,
-        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, plan_cell),
+        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, plan_cell, cells),
     )
 
 
@@ -190,6 +191,8 @@ def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) 
     """The grid's axes. A recipe stays a (name, recipe) pair; an override replaces an axis' values."""
     axes = {}
     for name, values in declared.items():
+        if not hasattr(values, "keys" if name == "recipe" else "__iter__"):
+            raise ValueError(f"{name} = {values!r}: compare a tuple of values, and of recipes a dict by name")
         chosen = list(values)
         if name in overrides:
             given = parse_value(overrides[name])
@@ -206,16 +209,23 @@ def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]
 
 
 def _adaptive(
-    next_points: NextCells | None, compare: Mapping[str, Sequence[Any]], plan_cell: Callable[[Fields], PlannedCell]
+    next_points: NextCells | None,
+    compare: Mapping[str, Sequence[Any]],
+    plan_cell: Callable[[Fields], PlannedCell],
+    first: Sequence[PlannedCell],
 ) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
-    """The sweep's rule for further points as one for further cells."""
+    """The sweep's rule for further points as one for further cells, on the data sets of the first."""
     if next_points is None:
         return no_further_cells
     recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
+    datasets = {cell.fixed["dataset"] for cell in first}  # which are loaded before Ray starts
 
     def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
-        points = ({**point, "recipe": recipes[point["recipe"]]} if recipes else point for point in next_points(results))
-        return [plan_cell(point) for point in points]
+        points = answer(next_points, results, list, where="next_cells")
+        cells = [plan_cell({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
+        for cell in cells:
+            refuse_unknown("dataset of a later cell", cell.fixed["dataset"], datasets)
+        return cells
 
     return next_cells
 
@@ -229,14 +239,15 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
     base = {**default_fields(), **sweep.fixed, **scale.fixed, **point, **forced}
     shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
     parse_config({**shape, "epochs": 1}, where=f"cell {name}")
-    fields = {**base, **recipe(base), **point, **forced}
-    space = {key: value for key, value in sweep.search(fields).items() if key not in {**point, **forced}}
+    fields = {**base, **answer(recipe, base, dict, where=f"cell {name}: its recipe"), **point, **forced}
+    searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
+    space = {key: value for key, value in searched.items() if key not in {**point, **forced}}
     cell = PlannedCell(
         name=name,
         compared=compared,
         fixed={key: value for key, value in fields.items() if key not in space},
         search=dict(space),
-        known={key: fields[key] for key in space},
+        known={key: fields.get(key) for key in space},
         cost=multiply_adds(parse_config(fields, where=f"cell {name}")),
     )
     _check_space(cell)
@@ -249,8 +260,11 @@ def default_fields() -> dict[str, Any]:
 
 
 def _check_space(cell: PlannedCell) -> None:
-    """The known point lies in the space, and the space's bounds in the fields' ranges."""
+    """The space is of fields, the known point lies in it, and its bounds in the fields' ranges."""
     for name, distribution in cell.search.items():
+        refuse_unknown("field", name, default_fields(), where=f"cell {cell.name}: searches the ")
+        if not isinstance(distribution, BaseDistribution):
+            raise ValueError(f"cell {cell.name}: {name} is searched as {distribution!r}: give a Float, Int or Choice")
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
         if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
@@ -272,5 +286,9 @@ def _declare(cell: PlannedCell) -> dict[str, Any]:
     return {"fixed": fixed, "search": search, "known": cell.known}
 
 
-def _first_given(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
+def _first_given(name: str, *places: Overrides | Scale | Sweep) -> int:
+    """The count of that name where it is first given; ValueError for one that would leave nothing to do."""
+    count: int = next(value for place in places if (value := getattr(place, name)) is not None)
+    if count < 1:
+        raise ValueError(f"{name} = {count}: give at least 1")
+    return count

@@ -88,9 +88,14 @@ def _top(name: str) -> str:
 
 def _told(error: BaseException, folder: Path) -> str:
     """The error in one line, with the last line in the user's folder that led to it."""
-    said = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    said = one_line(error)
     frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
     if isinstance(error, SyntaxError) or not mine:  # the former says where by itself
         return said
     return f"{said} ({Path(mine[-1].filename).name}, line {mine[-1].lineno})"
+
+
+def one_line(error: BaseException) -> str:
+    """`ZeroDivisionError: division by zero`."""
+    return " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())

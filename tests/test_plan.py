@@ -4,11 +4,13 @@ import dataclasses
 import importlib
 import json
 import re
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
 
 from models.modulation_factors import RULES, STATISTICS, TARGETS
+from search_spaces.recipes import he_l2
 from search_spaces.sweep import Choice, Float, Scale, Sweep
 from study import config
 from study.names import check_names
@@ -212,3 +214,40 @@ def test_every_shipped_sweep_tells_its_finding(named: NamedSweep) -> None:
     text = importlib.import_module(f"search_spaces.{named.name}").__doc__ or ""
     assert "Finding (quick: digits" in text
     assert "@@" not in text
+
+
+UNSOUND = [
+    ({"compare": {"depth": 8}}, "depth = 8: compare a tuple of values"),
+    ({"compare": {"recipe": [he_l2]}}, r"recipe = \[.*: compare .* of recipes a dict by name"),
+    ({"compare": {"recipe": {"r": lambda _: 1 / 0}}}, "cell recipe=r: its recipe does not work: ZeroDivisionError"),
+    ({"compare": {"recipe": {"r": lambda _: None}}}, "cell recipe=r: its recipe does not work: TypeError"),
+    ({"search": lambda fields: fields["lr"]}, "cell depth=8: its search does not work: KeyError: 'lr'"),
+    ({"search": {"learning_rate": Choice((0.1, 0.2))}}, "its search does not work: TypeError: 'dict'"),
+    ({"search": lambda _: {"lr": Choice((0.1, 0.2))}}, "cell depth=8: searches the unknown field 'lr'"),
+    ({"search": lambda _: {"learning_rate": 0.1}}, "learning_rate is searched as 0.1: give a Float, Int or Choice"),
+    ({"trials_per_cell": 0}, "trials_per_cell = 0: give at least 1"),
+    ({"confirm_seeds": -1}, "confirm_seeds = -1: give at least 1"),
+]
+
+
+@pytest.mark.parametrize(("declared", "message"), UNSOUND, ids=[message for _, message in UNSOUND])
+def test_a_sweep_that_is_not_sound_is_refused_in_a_line(declared: dict, message: str) -> None:
+    sweep = Sweep(**{"compare": {"depth": (8,)}, "scales": {"quick": Scale(fixed={"epochs": 1})}, **declared})
+    with pytest.raises(ValueError, match=message):
+        make_plan(NamedSweep("unsound", "?", sweep))
+
+
+@pytest.mark.parametrize(
+    ("next_cells", "message"),
+    [
+        (lambda _results: 1 / 0, "next_cells does not work: ZeroDivisionError"),
+        (lambda _results: [{"dataset": "fashion_mnist"}], "unknown dataset of a later cell 'fashion_mnist'"),
+    ],
+    ids=["raises", "another data set"],
+)
+def test_cells_that_cannot_follow_are_refused_in_a_line(next_cells: Callable, message: str) -> None:
+    """Data sets are loaded before Ray starts, those of the first cells."""
+    scales = {"quick": Scale(fixed={"epochs": 1})}
+    plan = make_plan(NamedSweep("grows", "?", Sweep(compare={"depth": (8,)}, scales=scales, next_cells=next_cells)))
+    with pytest.raises(ValueError, match=message):
+        plan.next_cells([])
