@@ -42,6 +42,25 @@ def test_cost_by_depth_never_mixes_devices_and_counts_failed_seconds() -> None:
     assert (table["spread_low"][0], table["spread_high"][0]) == (15, 25)
 
 
+def test_every_trial_has_its_place_in_the_costs_also_without_a_device() -> None:
+    status = ["ok", "pruned", "failed", "ok"]
+    trials = rows(train_seconds=[10.0, 4, None, 20], device=["cpu", None, None, "cpu"], status=status)
+    one = cost_table(trials).iloc[0]
+    assert (one["device"], one["trials"], one["median_seconds"]) == ("cpu", 4, 15)
+    assert one["hours"] == pytest.approx(34 / 3600)
+    several = cost_table(trials.assign(device=["cpu", None, None, "cuda"])).set_index("device")
+    assert several["trials"].to_dict() == {"cpu": 1, "cuda": 1, "unknown": 2}
+    assert several["hours"].sum() == pytest.approx(34 / 3600)
+    assert cost_table(trials.assign(device=None))["trials"].sum() == 4
+
+
+def test_a_confirmed_seed_that_failed_is_one_that_did_not_reach_the_target() -> None:
+    trials = rows(phase=["confirm"] * 2, train_seconds=[10.0, None], device=["cpu", None], status=["ok", "failed"])
+    epochs = pd.DataFrame({"trial_id": ["t0"], "epoch": [1], "seconds": [10.0], "val_accuracy": [0.95]})
+    found = cost_to_target(trials, epochs, 0.9).iloc[0]
+    assert (found["seeds"], found["reached"]) == (2, 1)
+
+
 def test_cost_to_a_target_counts_the_seeds_that_never_reach_it() -> None:
     trials = rows(phase=["confirm"] * 3 + ["search"], train_seconds=[0.0] * 4)
     epochs = pd.DataFrame(

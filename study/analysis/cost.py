@@ -16,6 +16,7 @@ from study.analysis.scores import groups_of, scored, select
 from study.finished import DIRECTIONS
 
 KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends.
+UNKNOWN_DEVICE = "unknown"  # of trials that ended before they could say, where the others ran on several
 RANDOM_SAMPLERS = ("random", "qmc", "sobol")
 SECONDS_PER_HOUR = 3_600.0
 
@@ -24,11 +25,12 @@ def cost_table(trials: pd.DataFrame, *, by: Sequence[str] = ("depth", "recipe"))
     """One row for each group and device: what its trials took, searches and confirmations together.
 
     Columns: the `by` names; device; trials; median_seconds of a finished one; spread_low and spread_high, the middle
-    half of them; hours, of all trials; images_per_second and peak_memory_bytes, medians.
+    half of them; hours, of all trials; images_per_second and peak_memory_bytes, medians. A trial that was pruned or
+    failed names no device: it counts as the others' where they share one, else as `unknown`.
     """
     axes = [*by, "device"]
     rows = select(trials, [*axes, "status", "train_seconds", "images_per_second", "peak_memory_bytes"])
-    rows = rows[rows["device"].notna()].assign(train_seconds=rows["train_seconds"].astype(np.float64))
+    rows = rows.assign(device=_devices(rows), train_seconds=rows["train_seconds"].astype(np.float64))
     spent = rows.groupby(axes, dropna=False)["train_seconds"].agg(trials="size", hours="sum")
     ended = rows[rows["status"] == "ok"].groupby(axes, dropna=False)
     seconds = ended["train_seconds"]
@@ -38,6 +40,11 @@ def cost_table(trials: pd.DataFrame, *, by: Sequence[str] = ("depth", "recipe"))
     names = ["trials", "median_seconds", "spread_low", "spread_high", "hours"]
     joined: pd.DataFrame = table[names].join(others).reset_index()
     return joined
+
+
+def _devices(rows: pd.DataFrame) -> "pd.Series[str]":
+    known = rows["device"].dropna().unique()
+    return rows["device"].astype("string").fillna(str(known[0]) if len(known) == 1 else UNKNOWN_DEVICE)
 
 
 def cost_to_target(
@@ -51,7 +58,7 @@ def cost_to_target(
     """
     axes = [*by, "device"]
     rows = select(trials, [*axes, "phase", "trial_id"])
-    rows = rows[(rows["phase"] == "confirm") & rows["device"].notna()]
+    rows = rows.assign(device=_devices(rows))[rows["phase"] == "confirm"]
     spent = epochs.sort_values("epoch").assign(
         seconds=lambda table: table.groupby("trial_id", observed=True)["seconds"].cumsum()
     )

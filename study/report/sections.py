@@ -208,9 +208,9 @@ def _target(run: OpenedRun, part: Part, axes: list[str]) -> Iterator[Block]:
 def _front(part: Part, axes: list[str]) -> Iterator[Block]:
     curve = depth_curve(part.trials, by=axes)
     costs = cost_table(part.trials, by=axes)
-    if curve.empty or costs["device"].nunique() != 1:
-        return
     cells = curve.merge(costs[[*axes, "median_seconds"]], on=axes).dropna(subset=["median_seconds"])
+    if cells.empty or costs["device"].nunique() != 1:
+        return
     front = cells[pareto_front(cells, best="mean", cost="median_seconds")].sort_values("median_seconds")
     cells, front = (rows.assign(error=(1 - rows["mean"]).clip(lower=LEAST_ERROR)) for rows in (cells, front))
     x = ("median_seconds", log_axis("seconds of one training (log scale)", cells["median_seconds"]))
