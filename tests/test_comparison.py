@@ -148,3 +148,13 @@ def test_interquartile_means_by_recipe() -> None:
     found = interquartile_means(rows).set_index("recipe")
     assert found.loc["a", "mean"] == pytest.approx(stats.trim_mean(A + B, 0.25))
     assert found["seeds"].tolist() == [10, 10]
+
+
+def test_interquartile_means_are_over_the_depths_that_every_recipe_has() -> None:
+    """A recipe that was also tried deeper, where it does worse, does not fall behind for it."""
+    rows = pd.concat([table(8, a=A, b=B), table(200, a=[0.1] * 5), table(20, a=B, b=A)])
+    found, oracle = interquartile_means(rows), interquartile_means(rows[rows["depth"] != 200])
+    pd.testing.assert_frame_equal(found, oracle)
+    assert found["points"].tolist() == [2, 2]
+    assert interquartile_means(pd.concat([table(8, a=A), table(20, b=B)])).empty
+    assert interquartile_means(table(8, a=A, b=B), strata=())["points"].tolist() == [1, 1]

@@ -134,20 +134,29 @@ def interquartile_means(
     metric: str = "val_accuracy",
     generator: np.random.Generator | None = None,
 ) -> pd.DataFrame:
-    """Interquartile mean over all seeds of a group and its interval: the `by` names, mean, low, high, seeds.
+    """Interquartile mean over all seeds of a group and its interval: the `by` names, mean, low, high, seeds, points.
 
-    The seeds of the `strata` are resampled each among themselves, so that the mix of depths stays as it is (Agarwal et
-    al. 2021, "Deep RL at the Edge of the Statistical Precipice"), see `interquartile_mean`.
+    Only points of the `strata` that every group has count, or a group would lead by lacking a deep net; `points` says
+    how many these are, and where there is none the table is empty. The seeds of a point are resampled
+    among themselves, so that the mix of depths stays as it is (Agarwal et al. 2021, "Deep RL at the Edge of the
+    Statistical Precipice"), see `interquartile_mean`.
     """
     axes, inner = list(by), [name for name in strata if name not in by]
     scores = seed_scores(confirmed_rows(trials, metric, [*axes, *inner]), [*axes, *inner])
     generator = seeded(generator)
     rows = []
-    for names, group in groups_of(scores, axes):
+    for names, group in groups_of(_shared_points(scores, axes, inner), axes):
         samples = [part["score"].to_numpy() for _, part in groups_of(group, inner)]
         mean, low, high, n = interquartile_mean(samples, generator)
-        rows.append(names | {"mean": mean, "low": low, "high": high, "seeds": n})
-    return pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds"])
+        rows.append(names | {"mean": mean, "low": low, "high": high, "seeds": n, "points": len(samples)})
+    return pd.DataFrame(rows, columns=[*axes, "mean", "low", "high", "seeds", "points"])
+
+
+def _shared_points(scores: pd.DataFrame, axes: list[str], inner: list[str]) -> pd.DataFrame:
+    """The rows of those points of `inner` that every group of `axes` has."""
+    groups = len(groups_of(scores, axes))
+    shared = [point for _, point in groups_of(scores, inner) if len(groups_of(point, axes)) == groups]
+    return pd.concat(shared) if shared else scores.iloc[:0]
 
 
 def interquartile_mean(samples: list[Array], generator: np.random.Generator | None = None) -> Estimate:

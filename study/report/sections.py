@@ -63,7 +63,10 @@ PAIR_NOTE = (
     "to leave out 0 and a corrected P below 0.05. Wins: the share of seeds on which the first is better, with Wilson's "
     "interval."
 )
-IQM_NOTE = "Mean of the middle half of all seeds, over all cells, with a bootstrap interval stratified by cell."
+IQM_NOTE = (
+    "Mean of the middle half of all seeds, with a bootstrap interval stratified by cell. Over the {points} of {within} "
+    "at which every {between} is confirmed, and no other."
+)
 COST_NOTE = "All trials of a cell, search and confirmation; seconds are medians, with the middle half in brackets."
 TARGET_NOTE = (
     "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
@@ -159,15 +162,22 @@ def comparison_section(part: Part, anchor: str) -> Section:
         },
         **{"holm": "P, corrected", "pairs": "pairs", "verdict": "verdict"},
     }
-    means = interquartile_means(part.trials, by=[between], strata=within).sort_values("mean", ascending=False)
     blocks = [
         Block(f"Differences at {place}" if place else "Differences", "", chart),
         table("Every pair", pairs, columns, folded=len(pairs) > 12),
-        table(
-            "Interquartile means", means, {between: between, "mean~low~high": WORDS, "seeds": "seeds"}, note=IQM_NOTE
-        ),
+        _middle_means(part, between, within),
     ]
     return Section(anchor, "Comparisons", PAIR_NOTE, blocks)
+
+
+def _middle_means(part: Part, between: str, within: list[str]) -> Block:
+    means = interquartile_means(part.trials, by=[between], strata=within).sort_values("mean", ascending=False)
+    title, settings = "Interquartile means", ", ".join(within)
+    if means.empty:
+        return Block(title, f"Not shown: at no {settings} is every {between} confirmed.")
+    note = IQM_NOTE.format(points=plural(int(means["points"].iloc[0]), "point"), within=settings, between=between)
+    columns = {between: between, "mean~low~high": WORDS, "seeds": "seeds"}
+    return table(title, means, columns, note=note if within else IQM_NOTE.partition(" Over the")[0])
 
 
 def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
