@@ -1,6 +1,7 @@
 """What a run says when it is over."""
 
 import math
+import re
 from io import StringIO
 
 import pandas as pd
@@ -54,6 +55,26 @@ def test_a_run_ends_with_table_answer_baseline_figure_and_pandas(tmp_path) -> No
     code = said[said.index("import pandas") :]
     assert len(code.strip().splitlines()) == 4
     exec(code, {})
+
+
+def test_the_pandas_lines_give_the_numbers_above_them(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where a seed has diverged, an axis has a null, and another one is a list."""
+    storage = Storage.at(tmp_path)
+    writer = TableWriter(storage, "trials", {})
+    points = [{"gradient_clip": clip, "learning_rate_drops": drops} for clip in (None, 1.0) for drops in ([0.5], [0.3])]
+    for number, point in enumerate(points):
+        for seed, accuracy in enumerate((0.613, 0.7 + 0.05 * number, None)):
+            status = {"status": "ok" if accuracy else "diverged"}
+            writer.append([row(f"c{number}", seed, accuracy, dataset="digits", depth=8, **point) | status])
+    facts = {"run": "r", "compared": {f"c{number}": point for number, point in enumerate(points)}}
+    write_json(storage, "run.json", facts | {"linear_baseline": {}})
+    table, _, code = summary(storage).partition("import pandas")
+    exec("import pandas" + code, {})
+    given = re.findall(r"\b0\.\d{6}\b", capsys.readouterr().out)
+    printed = [f"{float(text):.3f}" for text in given]
+    means = [f"{(0.613 + 0.7 + 0.05 * number + 0.1) / 3:.3f}" for number in range(4)]
+    assert set(means) <= set(printed)
+    assert all(mean in table for mean in means)
 
 
 def test_data_sets_are_never_mixed(tmp_path) -> None:

@@ -26,9 +26,9 @@ NOTE = "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed se
 BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.\n"
 PANDAS = """\
 import pandas as pd
+from study.analysis import depth_curve
 trials = pd.read_parquet("{trials}")
-confirmed = trials[trials.phase == "confirm"]
-print(confirmed.groupby({axes})[["val_accuracy", "test_accuracy"]].agg(["mean", "std", "count"]))"""
+print(depth_curve(trials, by={axes}).to_string())"""
 
 BAR_CELLS, MOST_BARS = 30, 40
 FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
