@@ -10,6 +10,8 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.records import TableWriter, read_json, write_json
+from study.report.opened_run import OpenedRun
+from study.report.sections import curve_section
 from study.report.summary import limit_words, print_summary
 from study.storage import Storage
 
@@ -53,7 +55,7 @@ def test_a_run_ends_with_table_answer_baseline_figure_and_pandas(tmp_path) -> No
     assert "at depth 20, isometric has the highest mean" in said
     assert storage.names("") == ["depth_curve.png", "run.json"]
     code = said[said.index("import pandas") :]
-    assert len(code.strip().splitlines()) == 4
+    assert len(code.strip().splitlines()) == 5
     exec(code, {})
 
 
@@ -84,6 +86,26 @@ def test_data_sets_are_never_mixed(tmp_path) -> None:
     assert "r on digits" in said
     assert "r on fashion_mnist" in said
     assert storage.names("") == ["depth_curve-digits.png", "depth_curve-fashion_mnist.png", "run.json"]
+
+
+def test_test_accuracy_stands_in_the_table_and_on_the_page(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    writer = TableWriter(storage, "trials", {})
+    cells = {"lost": (None, None), "whole": (0.71, 0.72)}
+    for cell, tests in cells.items():
+        for seed, test in enumerate(tests):
+            trial = row(cell, seed, 0.9, dataset="digits", depth=8, recipe=cell) | {"test_accuracy": test}
+            writer.append([trial | {"status": "ok" if test else "failed"}])
+    write_json(storage, "run.json", {"run": "r", "compared": {cell: {"recipe": cell} for cell in cells}})
+    said = " ".join(summary(storage).split())
+    assert "test 0.715" in said
+    assert "test 0.100" in said  # both seeds failed: chance
+    assert said.count("Intervals are over seeds") == 1
+    (part,) = OpenedRun.at(storage).parts
+    numbers = next(block for block in curve_section(part, "x").blocks if block.title == "The numbers")
+    column = list(numbers.columns).index("test accuracy")
+    assert sorted(cells[column].split()[0] for cells in numbers.rows) == ["0.100", "0.715"]
+    assert not numbers.folded
 
 
 def test_published_errors_stand_beside_ours(tmp_path) -> None:

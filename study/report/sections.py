@@ -33,6 +33,7 @@ from study.report.opened_run import OpenedRun, Part
 from study.terminal import plural
 
 METRIC = "val_accuracy"
+SHORT = 24  # A table of more rows than this is folded.
 MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
 MAP_DODGE = 0.06  # Lines stand this many octaves of depth apart in the map, so that equal settings stay visible.
 WORDS = METRICS[METRIC][0]
@@ -44,9 +45,10 @@ LIMIT_WORDS = {
     "flat": "no clear change over depth: no limit",
     "rising": "deeper nets train more often: no limit",
 }
+SEEDS_ONLY = "Intervals are over seeds: they leave out the draw of the validation images, which all seeds share."
 CURVE_NOTE = (
     "Mean over confirmed seeds with its 95 % interval (Student's t below ten seeds, bootstrap from there). A seed that "
-    "diverged or failed counts as chance and is marked. Equal steps halve the error."
+    f"diverged or failed counts as chance and is marked. Equal steps halve the error. {SEEDS_ONLY}"
 )
 LIMIT_NOTE = (
     "The depth at which the probability of training falls to one half. A seed has trained when it covers half of "
@@ -102,16 +104,21 @@ def picture(part: Part, curve: pd.DataFrame, title: str = "Depth curves") -> Blo
     return Block("Cells", "Best first.", dot_chart(labels, ranked, ("mean", "low", "high"), WORDS))
 
 
-def _numbers(part: Part, curve: pd.DataFrame) -> Block:
-    test = depth_curve(part.trials, by=part.axes, metric="test_accuracy")
+def with_test(part: Part, curve: pd.DataFrame) -> pd.DataFrame:
+    """A depth curve with what the same seeds reach on the test images: mean_test, low_test, high_test."""
     axes = part.axes or ["cell"]
-    both = curve.merge(test[[*axes, "mean", "low", "high"]], on=axes, how="left", suffixes=("", "_test"))
+    test = depth_curve(part.trials, by=axes, metric="test_accuracy")
+    return curve.merge(test[[*axes, "mean", "low", "high"]], on=axes, how="left", suffixes=("", "_test"))
+
+
+def _numbers(part: Part, curve: pd.DataFrame) -> Block:
+    axes = part.axes or ["cell"]
     columns = {name: name for name in axes} | {
         **{"mean~low~high": WORDS, "mean_test~low_test~high_test": "test accuracy", "seeds": "seeds"},
         **{"diverged": "diverged or failed", "at_chance": "at chance", "learning_rate": "learning rate"},
         "activation_slope": "activation slope",
     }
-    return table("The numbers", both, columns, folded=True)
+    return table("The numbers", with_test(part, curve), columns, folded=len(curve) > SHORT)
 
 
 def _limits(part: Part) -> Block:
@@ -164,7 +171,7 @@ def comparison_section(part: Part, anchor: str) -> Section:
     }
     blocks = [
         Block(f"Differences at {place}" if place else "Differences", "", chart),
-        table("Every pair", pairs, columns, folded=len(pairs) > 12),
+        table("Every pair", pairs, columns, folded=len(pairs) > SHORT),
         _middle_means(part, between, within),
     ]
     return Section(anchor, "Comparisons", PAIR_NOTE, blocks)

@@ -18,17 +18,22 @@ from study.analysis.trainability import trainability_limits
 from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
+from study.report.sections import SEEDS_ONLY, with_test
 from study.storage import Storage
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
-NOTE = "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance."
+NOTE = (
+    "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance. Test: mean test "
+    "accuracy of the same seeds. " + SEEDS_ONLY
+)
 BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.\n"
 PANDAS = """\
 import pandas as pd
 from study.analysis import depth_curve
 trials = pd.read_parquet("{trials}")
-print(depth_curve(trials, by={axes}).to_string())"""
+for metric in ("val_accuracy", "test_accuracy"):
+    print(depth_curve(trials, by={axes}, metric=metric).to_string())"""
 
 BAR_CELLS, MOST_BARS = 30, 40
 FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
@@ -64,7 +69,7 @@ def print_text(run: OpenedRun, console: Console) -> None:
         curve = depth_curve(part.trials, by=part.axes)
         if len(curve):
             console.print(HEADING.format(title=_title(run, part)), markup=False)
-            console.print(_table(curve, part.axes))
+            console.print(_table(with_test(part, curve), part.axes))
             console.print()
             console.print(_plot(curve, part))
             console.print(NOTE, markup=False)
@@ -102,11 +107,12 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
 
 
 def _cell(cell: Any) -> str:
-    """The mean, its interval, how many of its seeds diverged, and the activation's slope: a line each."""
+    """Mean, interval, mean on the test images, how many seeds diverged, the activation's slope: a line each."""
     interval = "" if pd.isna(cell["low"]) else f"\n[{cell['low']:.3f}, {cell['high']:.3f}]"
     diverged = f"\n{cell['diverged']} of {cell['seeds']} seeds diverged" if cell["diverged"] else ""
     slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
-    return f"{cell['mean']:.3f}{interval}{diverged}{slope}"
+    test = "" if pd.isna(cell["mean_test"]) else f"\ntest {cell['mean_test']:.3f}"
+    return f"{cell['mean']:.3f}{interval}{test}{diverged}{slope}"
 
 
 def _plot(curve: pd.DataFrame, part: Part) -> Table:
