@@ -12,6 +12,7 @@ from rich.console import Console
 
 from study.bench.generated_run import GeneratedRun
 from study.report.commands import commands_of
+from study.report.compare import compare_section
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
 from study.report.sections import comparison_section, cost_section
@@ -204,6 +205,34 @@ def test_two_runs_stand_side_by_side(small: OpenedRun) -> None:
     assert "Beside other" in text
     assert "generated less other" in text
     assert "confirm_seeds" in text
+
+
+def differences(run: OpenedRun, other: OpenedRun) -> list[tuple[str, ...]]:
+    """Cells and differences of the section that compares two runs; the note alone where it shows none."""
+    blocks = {block.title: block for block in compare_section(run, other).blocks}
+    numbers = blocks.get("Cell by cell, numbers")
+    return [tuple(row) for row in numbers.rows] if numbers else [(blocks["Cell by cell"].note,)]
+
+
+def test_only_equal_cells_of_two_runs_are_compared(small: OpenedRun) -> None:
+    """Not the mean over what only the other run compares, be it a number, a null, or what this one has fixed."""
+    mine = dataclasses.replace(small, trials=small.trials.assign(gradient_clip=1.0))
+    worse = small.trials["val_accuracy"] - 0.2
+    clips = [small.trials.assign(gradient_clip=1.0), small.trials.assign(gradient_clip=None, val_accuracy=worse)]
+    facts = {"run": "other", "compared": {"cell": dict.fromkeys(["depth", "recipe", "gradient_clip"])}}
+    theirs = dataclasses.replace(small, trials=pd.concat(clips, ignore_index=True), facts={**small.facts, **facts})
+    for pair in ((mine, theirs), (theirs, mine)):
+        found = differences(*pair)
+        assert {(row[0], row[1], row[2]) for row in found} == {
+            *((str(depth), recipe, "1") for depth in (8, 110) for recipe in small.trials["recipe"].unique())
+        }
+        assert all(row[3].startswith("0.000") for row in found)
+    never = dataclasses.replace(mine, trials=mine.trials.assign(gradient_clip=0.5))
+    assert differences(never, theirs) == [
+        ("No cell is confirmed in both runs with equal depth, recipe, gradient clip.",)
+    ]
+    apart = dataclasses.replace(mine, trials=mine.trials.assign(seed=mine.trials["seed"] + 100))
+    assert differences(apart, theirs) == [("No cell is confirmed on equal seeds in both runs.",)]
 
 
 def test_state_commands_and_provenance(run: OpenedRun) -> None:

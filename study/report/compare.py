@@ -6,14 +6,16 @@ import pandas as pd
 
 from study.analysis.comparison import paired_comparisons
 from study.analysis.curves import answer
+from study.analysis.scores import comparable
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import dot_chart, line_names
 from study.report.opened_run import OpenedRun, Part
 
 MOST_DIFFERENCES = 60
 NOTE = (
-    "Cells of equal names, paired by seed where both runs confirmed the same seeds; P values corrected by Holm over "
-    "all cells. Positive: this run is better. A verdict needs what it needs under Comparisons."
+    "Cells that are equal in {settings}, paired by seed where both runs confirmed the same seeds; P values corrected "
+    "by Holm over all cells. Positive: this run is better. A verdict needs what it needs under Comparisons. What the "
+    "runs fix or search differently still differs: see What differs."
 )
 
 
@@ -31,16 +33,21 @@ def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
 def _differences(run: OpenedRun, other: OpenedRun, mine: Part, theirs: Part) -> list[Block]:
     said = answer(theirs.trials, theirs.linear_baseline, by=theirs.axes)
     blocks = [Block(f"{other.name} on {theirs.dataset}", said)]
-    axes = [name for name in mine.axes if name in theirs.axes]
+    axes = list(dict.fromkeys([*mine.axes, *theirs.axes]))  # what one of them does not compare, its config has fixed
+    settings = ", ".join(name.replace("_", " ") for name in axes) or "name"
     here, there = _labels(run, other)
     both = pd.concat([mine.trials.assign(run=here), theirs.trials.assign(run=there)], ignore_index=True)
+    both = both.assign(**{name: comparable(both[name]) for name in axes})
     pairs = paired_comparisons(both, between="run", within=axes)
+    if pairs.empty:
+        return [*blocks, Block("Cell by cell", f"No cell is confirmed in both runs with equal {settings}.")]
     pairs = pairs[pairs["pairs"] > 0]
     if pairs.empty:
         return [*blocks, Block("Cell by cell", "No cell is confirmed on equal seeds in both runs.")]
     sign = pairs["a"].map({here: 1.0, there: -1.0})
-    ends = pd.DataFrame({"x": pairs["low"] * sign, "y": pairs["high"] * sign})
-    pairs = pairs.assign(difference=pairs["difference"] * sign, low=ends.min(axis=1), high=ends.max(axis=1))
+    ends = pairs[["low", "high"]].mul(sign, axis=0) + 0.0  # no minus before a zero
+    difference = pairs["difference"] * sign + 0.0
+    pairs = pairs.assign(difference=difference, low=ends.min(axis=1), high=ends.max(axis=1))
     labels = line_names(pairs, axes).tolist() if axes else ["all"]
     chart = dot_chart(labels, pairs, ("difference", "low", "high"), "difference", zero=True)
     columns = {name: name for name in axes} | {
@@ -51,7 +58,8 @@ def _differences(run: OpenedRun, other: OpenedRun, mine: Part, theirs: Part) -> 
             "verdict": "verdict",
         },
     }
-    return [*blocks, Block("Cell by cell", NOTE, chart), table("Cell by cell, numbers", pairs, columns, folded=True)]
+    note = NOTE.format(settings=settings)
+    return [*blocks, Block("Cell by cell", note, chart), table("Cell by cell, numbers", pairs, columns, folded=True)]
 
 
 def _labels(run: OpenedRun, other: OpenedRun) -> tuple[str, str]:
