@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from study.analysis.curves import answer, axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.comparison import paired_comparisons
+from study.analysis.curves import axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.sentence import answer
 
 BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
 
@@ -209,6 +211,47 @@ def test_answer_to_a_depth_sweep_is_built_from_its_numbers(trials: pd.DataFrame)
 def test_verdicts_follow_the_interval_of_the_paired_difference(rival: list[float | None], verdict: str) -> None:
     rows = table(confirm(44, "isometric", [0.95, 0.96, 0.97, 0.96, 0.95]), confirm(44, "residual", rival))
     assert f"it is {verdict} (difference " in answer(rows)
+
+
+def noise(recipes: int, depths: tuple[int, ...], seed: int) -> pd.DataFrame:
+    """Confirmed cells that differ by luck alone, and a little in truth where the seed is odd."""
+    generator = np.random.default_rng(seed)
+    return table(
+        *(
+            confirm(depth, f"r{k}", list(np.clip(generator.normal(0.9 + 0.01 * k * (seed % 2), 0.01, 5), 0, 0.999)))
+            for depth in depths
+            for k in range(recipes)
+        )
+    )
+
+
+def test_the_sentence_says_better_exactly_where_the_corrected_table_does() -> None:
+    said = set()
+    for seed in range(60):
+        rows = noise(4, (20, 44), seed)
+        pairs, text = paired_comparisons(rows), answer(rows)
+        leader = depth_curve(rows).query("depth == 44").sort_values("mean", ascending=False)["recipe"].tolist()[:2]
+        (verdict,) = pairs[(pairs["depth"] == 44) & pairs["a"].isin(leader) & pairs["b"].isin(leader)]["verdict"]
+        assert (f"better than {leader[1]} " in text) == (verdict == f"{leader[0]} is better")
+        assert (f"not distinguishable from {leader[1]} " in text) == (verdict == "not distinguishable")
+        said.add(verdict.endswith("is better"))
+    assert said == {True, False}
+
+
+def test_where_nothing_differs_better_is_rarely_said_also_of_the_baseline() -> None:
+    said = [answer(noise(6, (44,), 2 * seed), {"validation_accuracy": 0.9}) for seed in range(100)]
+    assert sum("better than r" in text for text in said) <= 8
+    assert sum("better than the linear" in text for text in said) <= 8
+
+
+def test_cells_that_the_table_does_not_pair_get_no_verdict() -> None:
+    rows = table(
+        confirm(20, "a", [0.95, 0.96, 0.94, 0.955, 0.945]), confirm(44, "a", [0.9] * 5), confirm(44, "b", [0.5] * 5)
+    )
+    text = answer(rows.assign(width=8), by=("width", "depth", "recipe"))
+    assert "it is above width=8 depth=44 a (difference" in text
+    assert "over 5 paired seeds; no verdict, for they differ in depth)" in text
+    assert "too few seeds" not in text
 
 
 def test_one_seed_allows_no_verdict() -> None:

@@ -1,7 +1,8 @@
 """Statistics of result tables: DataFrame in, DataFrame out, axes in words. Never Ray, torch or a plot."""
 
 from study.analysis.comparison import interquartile_means, paired_comparisons
-from study.analysis.curves import answer, axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.curves import axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.sentence import answer
 from study.analysis.trainability import loss_fits, trainability_limits
 
 __all__ = [

@@ -41,6 +41,15 @@ LEAST_RESAMPLES = 400
 DRAWS_AT_MOST = 4_000_000  # Of all resamples together: a table of 10,000 seeds still takes under a second.
 
 
+def contrast_of(trials: pd.DataFrame, axes: Sequence[str]) -> str | None:
+    """The axis whose values are compared on equal seeds: the recipe where there are several, else another than depth.
+
+    Depths are compared by curves and limits; None where nothing else differs.
+    """
+    several = [name for name in axes if name != "depth" and trials[name].nunique(dropna=False) > 1]
+    return "recipe" if "recipe" in several else several[-1] if several else None
+
+
 def paired_comparisons(
     trials: pd.DataFrame,
     *,

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from study.analysis.comparison import paired_comparisons
-from study.analysis.curves import answer
 from study.analysis.scores import comparable
+from study.analysis.sentence import answer
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import dot_chart, line_names
 from study.report.opened_run import OpenedRun, Part

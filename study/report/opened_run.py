@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from study.analysis.comparison import contrast_of
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH
 from study.finished import hopeless
@@ -39,9 +40,8 @@ class Part:
 
     @property
     def contrast(self) -> str | None:
-        """The axis whose values are compared on equal seeds: the recipe where there are several, else another one."""
-        several = [name for name in self.lines if self.trials[name].nunique() > 1]
-        return "recipe" if "recipe" in several else several[-1] if several else None
+        """The axis whose values are compared on equal seeds (`contrast_of`)."""
+        return contrast_of(self.trials, self.axes)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from study.analysis.curves import answer, depth_curve
+from study.analysis.curves import depth_curve
 from study.analysis.scores import select
+from study.analysis.sentence import answer
 from study.report.blocks import Block, Section
 from study.report.commands import commands_of
 from study.report.compare import compare_section

@@ -12,8 +12,9 @@ from rich.table import Table
 
 from study.analysis.comparison import paired_comparisons
 from study.analysis.cost import non_dominated
-from study.analysis.curves import answer, depth_curve
+from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
+from study.analysis.sentence import answer
 from study.analysis.trainability import trainability_limits
 from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
