@@ -21,6 +21,10 @@ TOLERANCE = 0.02  # accuracy that a net may lose against SHALLOW and still count
 STRIDE = 1.8  # how much deeper the next net is while all have trained
 RESOLUTION = 1.15  # a bracket narrower than this ratio is not halved: seeds differ by more
 STEEPEST_SLOPE = 0.5  # of the recipe that is to stay clearly nonlinear
+RULE = (
+    f"By the sweep's own rule a net trains when it is at most {TOLERANCE:g} less accurate than the recipe's shallowest "
+    "one, in the mean over equal seeds, and more accurate than the linear baseline."
+)
 
 
 def isometric_nonlinear(fields: Fields) -> Fields:
@@ -38,28 +42,50 @@ FRONTIER_RECIPES = {
 
 def next_cells(results: Sequence[CellResult], deepest: int) -> list[Fields]:
     """The next depth of every recipe whose bracket is still wide."""
-    points = []
-    for recipe in dict.fromkeys(result.compared["recipe"] for result in results):
-        mine = [result for result in results if result.compared["recipe"] == recipe]
-        depth = next_depth(mine, deepest)
-        if depth is not None:
-            points.append({"depth": depth, "recipe": recipe})
-    return points
+    depths = {recipe: next_depth(mine, deepest) for recipe, mine in by_recipe(results).items()}
+    return [{"depth": depth, "recipe": recipe} for recipe, depth in depths.items() if depth is not None]
+
+
+def by_recipe(results: Sequence[CellResult]) -> dict[str, list[CellResult]]:
+    """The results of each recipe."""
+    recipes = dict.fromkeys(result.compared["recipe"] for result in results)
+    return {recipe: [result for result in results if result.compared["recipe"] == recipe] for recipe in recipes}
 
 
 def next_depth(results: Sequence[CellResult], deepest: int) -> int | None:
     """The depth to try next under one recipe, or None when its frontier is known."""
-    by_depth = {result.compared["depth"]: result for result in results}
-    shallow = by_depth[min(by_depth)]
-    verdicts = {depth: trains(result, shallow) for depth, result in by_depth.items()}
-    if not any(verdicts.values()):
+    last, first = frontier(results)
+    if last is None:
         return None
-    trained = max(depth for depth, verdict in verdicts.items() if verdict)
-    failed = min((depth for depth in verdicts if depth > trained), default=None)
-    if failed is None:
+    trained = last.compared["depth"]
+    if first is None:
         return None if trained == deepest else min(deepest, buildable(trained * STRIDE))
+    failed, tried = first.compared["depth"], {result.compared["depth"] for result in results}
     middle = buildable((trained * failed) ** 0.5)
-    return None if failed / trained < RESOLUTION or middle in verdicts else middle
+    return None if failed / trained < RESOLUTION or middle in tried else middle
+
+
+def frontier(results: Sequence[CellResult]) -> tuple[CellResult | None, CellResult | None]:
+    """Of one recipe: the deepest net that trains, and the next deeper one, which does not; None where there is none."""
+    nets = sorted(results, key=lambda result: int(result.compared["depth"]))
+    trained = [place for place, net in enumerate(nets) if trains(net, nets[0])]
+    place = trained[-1] if trained else -1
+    return nets[place] if trained else None, nets[place + 1] if place + 1 < len(nets) else None
+
+
+def conclusions(results: Sequence[CellResult]) -> list[str]:
+    """The frontier of every recipe, and the rule that it follows from."""
+    return [f"{recipe} {_words(*frontier(mine))}." for recipe, mine in by_recipe(results).items()] + [RULE]
+
+
+def _words(trained: CellResult | None, failed: CellResult | None) -> str:
+    if trained is None:
+        return "" if failed is None else f"does not train at {_net(failed)}"
+    return f"trains at {_net(trained)} and " + ("was tried no deeper" if failed is None else f"not at {_net(failed)}")
+
+
+def _net(result: CellResult) -> str:
+    return f"{result.compared['depth']} layers ({fmean(result.accuracies.values()):.3f})"
 
 
 def trains(result: CellResult, shallow: CellResult) -> bool:
@@ -77,6 +103,7 @@ def buildable(depth: float) -> int:
 sweep = Sweep(
     compare={"depth": (SHALLOW,), "recipe": FRONTIER_RECIPES},
     fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+    conclusions=conclusions,
     scales={
         "quick": Scale(
             compare={"recipe": {name: FRONTIER_RECIPES[name] for name in ("he_l2", "isometric_nonlinear")}},

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
-__all__ = ["CellResult", "Choice", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
+__all__ = ["CellResult", "Choice", "Conclusions", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
 
 Fields = dict[str, Any]
 """Values of trial fields by name; the names are those of `study.config.TrialConfig`."""
@@ -47,9 +47,18 @@ NextCells = Callable[[Sequence[CellResult]], Sequence[Fields]]
 """From all finished cells to the points wanted next; points that exist already may be among them."""
 
 
+Conclusions = Callable[[Sequence[CellResult]], Sequence[str]]
+"""From all confirmed cells to what the sweep's own rule makes of them, in sentences."""
+
+
 def search_nothing(_fields: Fields) -> Space:
     """The empty search space: every cell runs its recipe as it stands, on the confirm seeds alone."""
     return {}
+
+
+def conclude_nothing(_results: Sequence[CellResult]) -> Sequence[str]:
+    """A grid has no rule of its own."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class Sweep:
         fixed: values that every trial shares; a recipe wins over them.
         trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
         next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.
+        conclusions: what that rule has found so far; a report begins with it.
         objectives: columns of `trials` that the search improves; the first, which picks the point to confirm, is
             `val_accuracy`.
         confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline.
@@ -88,6 +98,7 @@ class Sweep:
     search: Callable[[Fields], Space] = search_nothing
     fixed: Fields = field(default_factory=dict)
     next_cells: NextCells | None = None
+    conclusions: Conclusions = conclude_nothing
     objectives: tuple[str, ...] = ("val_accuracy",)
     trials_per_cell: int = 8
     confirm_seeds: int = 3

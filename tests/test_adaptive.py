@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from search_spaces.depth_frontier import RESOLUTION, SHALLOW, buildable, next_depth
+from search_spaces.depth_frontier import RESOLUTION, SHALLOW, buildable, conclusions, frontier, next_depth
 from search_spaces.sweep import CellResult
 from study.cells import CellStudies
 from study.finished import finished_trials
@@ -77,3 +77,23 @@ def test_depths_are_buildable_and_the_search_ends_for_any_frontier() -> None:
             results.append(result)
             assert len(results) < 20
             depth = next_depth(results, 1202)
+        trained, failed = frontier(results)
+        assert trained is not None
+        assert trained.compared["depth"] <= limit
+        assert failed is None or failed.compared["depth"] > limit
+
+
+def test_the_conclusions_state_the_frontier_of_each_recipe_and_the_rule() -> None:
+    nets = {"a": {20: 0.97, 38: 0.96, 68: 0.5}, "b": {20: 0.97, 38: 0.98}, "c": {20: 0.9}}
+    results = [
+        CellResult({"depth": depth, "recipe": recipe}, {0: accuracy}, 0.95)
+        for recipe, depths in nets.items()
+        for depth, accuracy in depths.items()
+    ]
+    *said, rule = conclusions(results)
+    assert said == [
+        "a trains at 38 layers (0.960) and not at 68 layers (0.500).",
+        "b trains at 38 layers (0.980) and was tried no deeper.",
+        "c does not train at 20 layers (0.900).",
+    ]
+    assert "0.02" in rule

@@ -275,8 +275,8 @@ def test_recipes_without_equal_seeds_are_not_compared() -> None:
 def test_all_diverged_is_said_plainly(trials: pd.DataFrame) -> None:
     lost = trials[trials["recipe"].isin(["he_l2", "orthonormal", "residual"])]
     assert answer(lost, BASELINE).startswith(
-        "No plain recipe trains at depth 110; residual has validation accuracy 0.957 [0.919, 0.995] over 3 seeds "
-        "(activation slope 0); the linear baseline has 0.850; at chance or diverged: he_l2 in 3 of 3 seeds"
+        "No plain recipe leaves chance at depth 110; residual has validation accuracy 0.957 [0.919, 0.995] over 3 "
+        "seeds (activation slope 0); the linear baseline has 0.850; at chance or diverged: he_l2 in 3 of 3 seeds"
     )
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from study.bench.generated_run import GeneratedRun
 from study.report.commands import commands_of
 from study.report.compare import compare_section
+from study.report.conclusions import conclusions_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
 from study.report.sections import comparison_section, cost_section
@@ -258,3 +259,18 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in REFERENCE.glob("*/run.json")))
 def test_every_committed_run_has_a_page(name: str) -> None:
     assert "What to distrust" in text_of(render_page(open_run(REFERENCE / name)))
+
+
+def test_an_adaptive_sweeps_report_begins_with_its_own_frontier() -> None:
+    frontier = open_run(REFERENCE / "depth_frontier-quick")
+    (part,) = frontier.parts
+    said = conclusions_of(frontier, part)
+    assert any("140 layers" in sentence and "158 layers" in sentence for sentence in said)
+    page, out = text_of(render_page(frontier)), io.StringIO()
+    print_text(frontier, Console(file=out, width=1_000))
+    for text in (page.replace("&#39;", "'"), out.getvalue()):
+        assert all(text.index(sentence) < text.index("The only plain recipe at depth 200") for sentence in said)
+    elsewhere = dataclasses.replace(frontier, facts={**frontier.facts, "question": "A user's own?"})
+    assert conclusions_of(elsewhere, part) == []
+    going = dataclasses.replace(part, trials=part.trials.head(2))
+    assert conclusions_of(frontier, going) == []

@@ -130,12 +130,13 @@ def limits(method: str, low: float, high: float) -> str:
 
 
 def test_limits_in_words_leave_open_what_the_data_do() -> None:
-    assert limits("bracket", 44, 110) == "stops training between depths 44 and 110"
-    assert limits("bracket", 44, math.nan) == "trains in every seed up to depth 44, deeper in some"
-    assert limits("bracket", math.nan, 110) == "trains in some seeds, and from depth 110 on in none"
-    assert limits("flat", math.nan, math.nan) == "trains in 5 of 6 seeds, with no clear change over depth"
-    assert limits("logistic", math.nan, 110) == "half of the seeds train at depth 60 […, 110]"
-    assert limits("beyond", 110, math.nan) == "trains at every depth, up to 110"
+    half = "reaches half of the way from chance to 1"
+    assert limits("bracket", 44, 110) == f"{half} in every seed up to depth 44, in none from 110 on"
+    assert limits("bracket", 44, math.nan) == f"{half} in every seed up to depth 44, deeper in some"
+    assert limits("bracket", math.nan, 110) == f"{half} in some seeds, and from depth 110 on in none"
+    assert limits("flat", math.nan, math.nan) == f"{half} in 5 of 6 seeds, with no clear change over depth"
+    assert limits("logistic", math.nan, 110) == f"{half} in half of the seeds at depth 60 […, 110]"
+    assert limits("beyond", 110, math.nan) == f"{half} in every seed at every depth tried, the deepest 110"
 
 
 def test_before_anything_is_confirmed_there_is_no_heading_of_a_table(tmp_path) -> None:

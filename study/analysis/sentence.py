@@ -107,7 +107,7 @@ class _Teller:
         trained = ranked[ranked["at_chance"] < ranked["seeds"]]
         best_reference = references.sort_values("mean", ascending=False, kind="stable").iloc[:1]
         if trained.empty:
-            state = "trains" if len(ranked) else "is confirmed"
+            state = "leaves chance" if len(ranked) else "is confirmed"
             clauses = [f"no {self.kind} {state}{place}", *self._beside_nothing(best_reference)]
         else:
             leader, rivals = trained.iloc[0], pd.concat([trained.iloc[1:2], best_reference])

@@ -21,6 +21,7 @@ from study.analysis.sentence import answer
 from study.report.blocks import Block, Section
 from study.report.commands import commands_of
 from study.report.compare import compare_section
+from study.report.conclusions import conclusions_of
 from study.report.distrust import warnings_of
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
 from study.report.opened_run import OpenedRun, Part
@@ -82,6 +83,7 @@ def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
     return {
         "dataset": part.dataset,
         "baseline": (part.linear_baseline or {}).get("validation_accuracy"),
+        "conclusions": " ".join(conclusions_of(run, part)),
         "answer": answer(part.trials, part.linear_baseline, by=part.axes),
         "hero": picture(part, curve) if len(curve) else Block("", "No cell is confirmed yet."),
         "warnings": warnings_of(run, part),

@@ -40,10 +40,10 @@ WORDS = METRICS[METRIC][0]
 LIMIT_WORDS = {
     "logistic": "logistic fit, profile-likelihood interval",
     "bracket": "the depths separate the outcomes: it lies somewhere between",
-    "beyond": "every seed trains at every depth: it lies beyond",
-    "below": "no seed trains at any depth: it lies below",
+    "beyond": "every seed gets there at every depth: it lies beyond",
+    "below": "no seed gets there at any depth: it lies below",
     "flat": "no clear change over depth: no limit",
-    "rising": "deeper nets train more often: no limit",
+    "rising": "deeper nets get there more often: no limit",
 }
 SEEDS_ONLY = "Intervals are over seeds: they leave out the draw of the validation images, which all seeds share."
 CURVE_NOTE = (
@@ -51,8 +51,8 @@ CURVE_NOTE = (
     f"diverged or failed counts as chance and is marked. Equal steps halve the error. {SEEDS_ONLY}"
 )
 LIMIT_NOTE = (
-    "The depth at which the probability of training falls to one half. A seed has trained when it covers half of "
-    "the way from chance to 1. Intervals are over seeds, given each cell's tuned settings."
+    "The depth at which half of the seeds still reach half of the way from chance to 1, which an adaptive sweep's own "
+    "rule may define otherwise. Intervals are over seeds, given each cell's tuned settings."
 )
 FIT_NOTE = (
     "Least squares of log2(1 - accuracy), over seeds; the model with the lowest AICc is chosen, its weight says how "
@@ -127,7 +127,7 @@ def _limits(part: Part) -> Block:
         how=limits["method"].map(LIMIT_WORDS), **{name: limits[name].round(0) for name in ("limit", "low", "high")}
     )
     columns = {name: name for name in part.lines}
-    columns |= {"limit~low~high": "depth", "how": "how it is known", "trained": "seeds that trained", "seeds": "of"}
+    columns |= {"limit~low~high": "depth", "how": "how it is known", "trained": "seeds that get there", "seeds": "of"}
     return table("Trainability limit", limits, columns, note=LIMIT_NOTE)
 
 

@@ -16,6 +16,7 @@ from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
 from study.analysis.sentence import answer
 from study.analysis.trainability import trainability_limits
+from study.report.conclusions import conclusions_of
 from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
@@ -38,15 +39,16 @@ for metric in ("val_accuracy", "test_accuracy"):
 
 BAR_CELLS, MOST_BARS = 30, 40
 FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
+TRAINED = "reaches half of the way from chance to 1"
 LIMITS = {
-    "logistic": "half of the seeds train at depth {limit:.0f} [{low}, {high}]",
-    "bracket": "stops training between depths {low} and {high}",
-    "bracket from below": "trains in every seed up to depth {low}, deeper in some",
-    "bracket from above": "trains in some seeds, and from depth {high} on in none",
-    "beyond": "trains at every depth, up to {low}",
-    "below": "trains at no depth, not even {high}",
-    "flat": "trains in {trained} of {seeds} seeds, with no clear change over depth",
-    "rising": "trains more often when deeper",
+    "logistic": f"{TRAINED} in half of the seeds at depth {{limit:.0f}} [{{low}}, {{high}}]",
+    "bracket": f"{TRAINED} in every seed up to depth {{low}}, in none from {{high}} on",
+    "bracket from below": f"{TRAINED} in every seed up to depth {{low}}, deeper in some",
+    "bracket from above": f"{TRAINED} in some seeds, and from depth {{high}} on in none",
+    "beyond": f"{TRAINED} in every seed at every depth tried, the deepest {{low}}",
+    "below": f"{TRAINED} in no seed at any depth tried, the shallowest {{high}}",
+    "flat": f"{TRAINED} in {{trained}} of {{seeds}} seeds, with no clear change over depth",
+    "rising": f"{TRAINED} more often when deeper",
 }
 
 
@@ -81,6 +83,8 @@ def print_text(run: OpenedRun, console: Console) -> None:
                 BASELINE.format(mark=f", {MARK} in the bars" if len(curve) else "", **part.linear_baseline),
                 markup=False,
             )
+        for sentence in conclusions_of(run, part):
+            console.print(sentence, markup=False)
         console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
         sections = (_limits(part), _verdicts(part), _published(run, part), _front(run, part), _distrust(run, part))
         for line in chain.from_iterable(sections):
@@ -138,7 +142,7 @@ def _bar(mean: float, baseline: float | None) -> str:
 
 
 def _limits(part: Part) -> Iterator[str]:
-    """How deep each line trains, where there are depths to tell."""
+    """How deep each line reaches half of the way from chance to 1, where there are depths to tell."""
     if "depth" not in part.axes or part.trials["depth"].nunique() < 2:
         return
     limits = trainability_limits(part.trials, by=part.lines)

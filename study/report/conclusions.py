@@ -1,0 +1,32 @@
+"""What a shipped sweep's own rule makes of a run, in sentences. Reads tables; never Ray or torch."""
+
+from collections.abc import Iterator
+
+from search_spaces.sweep import CellResult
+from study.analysis.scores import scored
+from study.config import CONFIRM
+from study.report.opened_run import OpenedRun, Part
+from study.sweeps import list_sweeps
+
+
+def conclusions_of(run: OpenedRun, part: Part) -> list[str]:
+    """The sentences of the sweep that made the run, over the cells whose every seed is confirmed.
+
+    A user's own file is not run for it, for the run may come from elsewhere; that its sweep is a shipped one is known
+    by name and question.
+    """
+    made = (run.facts.get("declaration", {}).get("sweep"), run.facts.get("question"))
+    results = list(_results(run, part))
+    shipped = [named.sweep for named in list_sweeps() if (named.name, named.question) == made]
+    return [sentence for sweep in shipped if results for sentence in sweep.conclusions(results)]
+
+
+def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
+    rows = scored(part.trials, ["cell", "phase", "trial_id"])
+    rows = rows[rows["phase"] == CONFIRM]
+    baseline = float((part.linear_baseline or {}).get("validation_accuracy", 0.0))
+    for cell, seeds in rows.groupby("cell", sort=False):
+        if cell in run.facts["compared"] and len(seeds) >= int(run.facts.get("confirm_seeds", 0)):
+            numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
+            accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
+            yield CellResult(run.facts["compared"][cell], accuracies, baseline)
