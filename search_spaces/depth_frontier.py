@@ -23,7 +23,7 @@ RESOLUTION = 1.15  # a bracket narrower than this ratio is not halved: seeds dif
 STEEPEST_SLOPE = 0.5  # of the recipe that is to stay clearly nonlinear
 RULE = (
     f"By the sweep's own rule a net trains when it is at most {TOLERANCE:g} less accurate than the recipe's shallowest "
-    "one, in the mean over equal seeds, and more accurate than the linear baseline."
+    "one, in the mean over equal seeds, and more accurate than the linear baseline. It judges means, not intervals."
 )
 
 

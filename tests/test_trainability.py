@@ -181,6 +181,7 @@ def test_bands_cover_the_true_error_19_times_in_20() -> None:
 
 def test_too_few_depths_make_no_fit_and_perfect_accuracy_is_finite() -> None:
     assert loss_fits(table(d8=[0.9, 0.8])).empty
+    assert loss_fits(table(d8=[0.9, 0.8, 0.9], d20=[0.2, 0.3, 0.2])).empty  # a level line would be the only model
     assert loss_bands(table(d8=[0.9, 0.8])).empty
     bands = loss_bands(table(d8=[1.0, 1.0, 0.99], d20=[0.9, 0.95, 0.9], d44=[0.1, 0.2, 0.2]))
     assert np.isfinite(bands[["error", "low", "high"]]).all(axis=None)

@@ -215,7 +215,8 @@ def loss_fits(trials: pd.DataFrame, *, by: Sequence[str] = ("recipe",), metric: 
     """How the error 1 - accuracy grows with depth: one row for each group and model that its depths allow.
 
     Columns: the `by` names, model, chosen (the lowest AICc), weight (Akaike's), exponent (of `power`, else null) with
-    exponent_low and exponent_high, lack_of_fit, depths, seeds. Groups of fewer than two depths have no row.
+    exponent_low and exponent_high, lack_of_fit, depths, seeds. Groups of fewer than three depths leave no choice of a
+    model and have no row.
     """
     axes = list(by)
     rows = []
@@ -255,12 +256,12 @@ def _exponent(fit: LossFit) -> dict[str, float]:
 def _fits(
     trials: pd.DataFrame, axes: list[str], metric: str
 ) -> list[tuple[dict[str, Any], pd.DataFrame, list[LossFit]]]:
-    """Each group with the fits that it allows; groups that allow none are left out."""
+    """Each group with the fits that it allows; groups that leave nothing to choose from are left out."""
     found = []
     for names, group in groups_of(_scores_by_depth(trials, axes, metric), axes):
         depths, scores = group["depth"].to_numpy(dtype=np.float64), group["score"].to_numpy()
         fits = [fit for model in MODELS if (fit := fit_loss(depths, scores, model)) is not None]
-        if fits:
+        if len(fits) > 1:
             found.append((names, group, fits))
     return found
 

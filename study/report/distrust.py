@@ -66,7 +66,7 @@ def _search(run: OpenedRun, part: Part) -> Iterator[str]:
     if len(edges):
         fields = ", ".join(f"{field} ({count})" for field, count in edges["field"].value_counts().items())
         cells = plural(edges["cell"].nunique(), "cell")
-        yield f"The best point lies on the edge of its box in {cells}: {fields}. See below."
+        yield f"The best point lies on the edge of its box in {cells}: {fields}. See the page's Edges of boxes."
 
 
 def _outdone(run: OpenedRun, part: Part) -> Iterator[str]:

@@ -10,7 +10,7 @@ from study.analysis.cost import cost_table, cost_to_target, divergence_map, expe
 from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, METRICS, at_chance, scored
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
-from study.report.blocks import Block, Section, seconds, table
+from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
     COLORS,
     LEAST_ERROR,
@@ -69,7 +69,10 @@ IQM_NOTE = (
     "Mean of the middle half of all seeds, with a bootstrap interval stratified by cell. Over the {points} of {within} "
     "at which every {between} is confirmed, and no other."
 )
-COST_NOTE = "All trials of a cell, search and confirmation; seconds are medians, with the middle half in brackets."
+COST_NOTE = (
+    "All trials of a cell, search and confirmation, also those that failed or were pruned; seconds are medians of the "
+    "finished ones, with the middle half in brackets."
+)
 TARGET_NOTE = (
     "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
     "Expected: with seeds that never reach it run to their end and another begun."
@@ -161,7 +164,7 @@ def comparison_section(part: Part, anchor: str) -> Section:
     chart = dot_chart(labels, deepest, ("difference", "low", "high"), "difference", zero=True)
     columns = {name: name for name in within} | {
         **{
-            "a": "the better",
+            "a": "higher mean",
             "b": "against",
             "difference~low~high": "difference",
             "bootstrap_low~bootstrap_high": "bootstrap-t",
@@ -197,7 +200,10 @@ def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
 def _costs(part: Part, axes: list[str]) -> Block:
     costs = cost_table(part.trials, by=axes)
     spread = zip(costs["median_seconds"], costs["spread_low"], costs["spread_high"], strict=True)
-    words = [f"{seconds(middle)} [{seconds(low)}, {seconds(high)}]" for middle, low, high in spread]
+    words = [
+        DASH if pd.isna(middle) else f"{seconds(middle)} [{seconds(low)}, {seconds(high)}]"
+        for middle, low, high in spread
+    ]
     costs = costs.assign(took=words, memory=costs["peak_memory_bytes"].astype(np.float64) / 2**20)
     columns = {name: name for name in axes} | {
         **{"device": "device", "trials": "trials", "took": "one trial", "hours": "hours in all"},
@@ -271,6 +277,8 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
 def _expected(run: OpenedRun, part: Part) -> Block:
     title = "Expected best accuracy against the number of search trials"
     axes = part.axes or ["cell"]
+    if not run.knobs:
+        return Block(title, "The run searches nothing.")
     try:
         curves = expected_best_by_trials(part.trials, run.sampler, by=axes)
     except ValueError as refusal:

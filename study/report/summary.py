@@ -112,9 +112,9 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
 
 
 def _cell(cell: Any) -> str:
-    """Mean, interval, mean on the test images, how many seeds diverged, the activation's slope: a line each."""
+    """Mean, interval, mean on the test images, seeds that diverged or failed, the activation's slope: a line each."""
     interval = "" if pd.isna(cell["low"]) else f"\n[{cell['low']:.3f}, {cell['high']:.3f}]"
-    diverged = f"\n{cell['diverged']} of {cell['seeds']} seeds diverged" if cell["diverged"] else ""
+    diverged = f"\n{cell['diverged']} of {cell['seeds']} diverged or failed" if cell["diverged"] else ""
     slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
     test = "" if pd.isna(cell["mean_test"]) else f"\ntest {cell['mean_test']:.3f}"
     return f"{cell['mean']:.3f}{interval}{test}{diverged}{slope}"
