@@ -13,6 +13,7 @@ from typing import Any
 FIELDS = ("max_workers", "head_node_type")  # with the node types all that is read: a configuration may hold secrets
 TYPE_FIELDS = ("resources", "max_workers")
 OPTION = "--autoscaling-config="
+KUBERAY_START = "KUBERAY_GEN_RAY_START_CMD"  # with --no-monitor where KubeRay's own container is the autoscaler
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -23,9 +24,7 @@ def head_config(gcs_port: str) -> dict[str, Any] | None:
         import yaml  # type: ignore[import-untyped]
 
         config = yaml.safe_load(path.read_text())
-    elif "--no-monitor" in os.environ.get(
-        "KUBERAY_GEN_RAY_START_CMD", ""
-    ):  # so KubeRay leaves that to its own container
+    elif "--no-monitor" in os.environ.get(KUBERAY_START, ""):
         config = _kuberay_config()
     else:
         return None
