@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from study.bench.generated_run import GeneratedRun
+from study.report.blocks import DASH
 from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
@@ -232,8 +233,24 @@ def test_only_equal_cells_of_two_runs_are_compared(small: OpenedRun) -> None:
     assert differences(never, theirs) == [
         ("No cell is confirmed in both runs with equal depth, recipe, gradient clip.",)
     ]
+    otherwise = {block.title: block.rows for block in compare_section(mine, theirs).blocks}
+    assert otherwise["What else differs between the compared cells"] == []
+    tuned = dataclasses.replace(mine, trials=mine.trials.assign(learning_rate=0.5, momentum=None))
+    otherwise = {block.title: block.rows for block in compare_section(tuned, theirs).blocks}
+    settings = {row[0]: row[1:3] for row in otherwise["What else differs between the compared cells"]}
+    assert settings == {"learning rate": ["8 of 8", "0.500"], "momentum": ["8 of 8", "none"]}
     apart = dataclasses.replace(mine, trials=mine.trials.assign(seed=mine.trials["seed"] + 100))
     assert differences(apart, theirs) == [("No cell is confirmed on equal seeds in both runs.",)]
+
+
+def test_what_many_cells_declare_differently_is_one_line(small: OpenedRun) -> None:
+    declaration = small.facts["declaration"]
+    cells = {name: {**cell, "fixed": {"epochs": 7}} for name, cell in declaration["cells"].items()}
+    cells["depth=302,recipe=he_l2"] = cells.pop("depth=8,recipe=he_l2")
+    other = dataclasses.replace(small, facts={**small.facts, "declaration": {**declaration, "cells": cells}})
+    rows = compare_section(small, other).blocks[0].rows
+    assert ["cells that the other lacks", "1", "1"] in rows
+    assert [row for row in rows if row[0].startswith("fixed.epochs")] == [["fixed.epochs, in 7 cells", DASH, "7"]]
 
 
 def test_state_commands_and_provenance(run: OpenedRun) -> None:

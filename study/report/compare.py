@@ -1,5 +1,7 @@
 """The page's section that sets a run beside another one. Tables in, blocks out."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -7,16 +9,23 @@ import pandas as pd
 from study.analysis.comparison import paired_comparisons
 from study.analysis.scores import comparable
 from study.analysis.sentence import answer
+from study.config import CONFIRM, HOUSEKEEPING, TrialConfig
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import dot_chart, line_names
 from study.report.opened_run import OpenedRun, Part
+from study.terminal import plural
 
 MOST_DIFFERENCES = 60
 NOTE = (
     "Cells that are equal in {settings}, paired by seed where both runs confirmed the same seeds; P values corrected "
-    "by Holm over all cells. Positive: this run is better. A verdict needs what it needs under Comparisons. What the "
-    "runs fix or search differently still differs: see What differs."
+    "by Holm over all cells. Positive: this run is better. A verdict needs what it needs under Comparisons. What else "
+    "the cells differ in is listed below."
 )
+OTHERWISE_NOTE = (
+    "Settings of the confirmed trials that are not the same in both runs, in how many of the compared cells: the "
+    "differences may come from these."
+)
+MOST_VALUES = 3
 
 
 def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
@@ -58,8 +67,34 @@ def _differences(run: OpenedRun, other: OpenedRun, mine: Part, theirs: Part) -> 
             "verdict": "verdict",
         },
     }
-    note = NOTE.format(settings=settings)
-    return [*blocks, Block("Cell by cell", note, chart), table("Cell by cell, numbers", pairs, columns, folded=True)]
+    blocks.append(Block("Cell by cell", NOTE.format(settings=settings), chart))
+    blocks.append(table("Cell by cell, numbers", pairs, columns, folded=True))
+    return [*blocks, _otherwise(both, axes, (here, there))]
+
+
+def _otherwise(both: pd.DataFrame, axes: list[str], runs: tuple[str, str]) -> Block:
+    """The fields in which compared cells differ, with the values of each run."""
+    keys = axes or ["phase"]
+    fields = [name for name in TrialConfig.model_fields if name not in {*axes, "seed", *HOUSEKEEPING}]
+    confirmed = both[both["phase"] == CONFIRM]
+    confirmed = confirmed.assign(**{name: comparable(confirmed[name]) for name in fields})
+    first = [confirmed[confirmed["run"] == run].groupby(keys)[fields].first() for run in runs]
+    shared = first[0].index.intersection(first[1].index)
+    mine, theirs = (rows.loc[shared] for rows in first)
+    rows = []
+    for name in fields:
+        apart = mine[name] != theirs[name]
+        if apart.any():
+            values = [_listed(side.loc[apart, name]) for side in (mine, theirs)]
+            rows.append([name.replace("_", " "), f"{int(apart.sum())} of {len(shared)}", *values])
+    title = "What else differs between the compared cells"
+    return Block(title, OTHERWISE_NOTE if rows else "No setting.", columns=["setting", "cells", *runs], rows=rows)
+
+
+def _listed(values: "pd.Series[Any]") -> str:
+    """The distinct values, or the first of many."""
+    distinct = [number(value) for value in values.drop_duplicates().tolist()]
+    return ", ".join(distinct[:MOST_VALUES]) + (", …" if len(distinct) > MOST_VALUES else "")
 
 
 def _labels(run: OpenedRun, other: OpenedRun) -> tuple[str, str]:
@@ -68,19 +103,34 @@ def _labels(run: OpenedRun, other: OpenedRun) -> tuple[str, str]:
 
 
 def _declared(run: OpenedRun, other: OpenedRun) -> Block:
-    """Fields of the declarations, versions and machines that differ."""
-    mine, theirs = (_flat({name: one.facts.get(name) for name in FACTS}) for one in (run, other))
-    rows = [
-        [name, number(mine.get(name)), number(theirs.get(name))]
-        for name in {**mine, **theirs}
-        if mine.get(name) != theirs.get(name)
-    ]
+    """Facts of the runs that differ, and what cells of one name declare differently: a line a field, not a cell."""
+    rows = [list(line) for line in _unequal(_facts(run), _facts(other))]
+    cells = [dict(one.facts.get("declaration", {}).get("cells", {})) for one in (run, other)]
+    shared = [cell for cell in cells[0] if cell in cells[1]]
+    alone = [str(len(declared) - len(shared)) for declared in cells]
+    rows += [["cells that the other lacks", *alone]] if alone != ["0", "0"] else []
+    fields = Counter(line for cell in shared for line in _unequal(cells[0][cell], cells[1][cell]))
+    rows += [[f"{name}, in {plural(count, 'cell')}", here, there] for (name, here, there), count in fields.items()]
     note = f"The first {MOST_DIFFERENCES} of {len(rows)}." if len(rows) > MOST_DIFFERENCES else ""
     columns = ["what", *_labels(run, other)]
     return Block("What differs", note, columns=columns, rows=rows[:MOST_DIFFERENCES], folded=len(rows) > 8)
 
 
-FACTS = ("trials_per_cell", "confirm_seeds", "linear_baseline", "versions", "machine", "declaration")
+FACTS = ("settings", "trials_per_cell", "confirm_seeds", "linear_baseline", "versions", "machine")
+
+
+def _facts(run: OpenedRun) -> dict[str, Any]:
+    """What run.json says of the run as a whole."""
+    declared = {name: value for name, value in run.facts.get("declaration", {}).items() if name != "cells"}
+    return {name: run.facts.get(name) for name in FACTS} | declared
+
+
+def _unequal(mine: Any, theirs: Any) -> Iterator[tuple[str, str, str]]:
+    """(dotted name, value here, value there) of what differs."""
+    here, there = _flat(mine), _flat(theirs)
+    for name in {**here, **there}:
+        if here.get(name) != there.get(name):
+            yield name, number(here.get(name)), number(there.get(name))
 
 
 def _flat(content: Any, path: str = "") -> dict[str, Any]:

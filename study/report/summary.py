@@ -102,7 +102,7 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
     *down, across = axes or ["cell"]
     columns = curve[across].drop_duplicates().tolist()
     table = Table(box=None, pad_edge=False)
-    for heading in (" ".join(down), *map(str, columns)):
+    for heading in (" ".join(down), *(cell_name(pd.Series({across: value}), [across]) for value in columns)):
         table.add_column(heading, overflow="fold")
     for values, row in curve.groupby(down or (lambda _: ""), sort=False):
         cells = row.set_index(across)
