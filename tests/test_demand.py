@@ -92,8 +92,10 @@ def test_kuberays_groups_are_understood_and_nothing_else_of_them_is_read(
 def test_the_file_of_the_heads_own_autoscaler_is_found(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{available_node_types: {cpu: {resources: {CPU: 2}}}, auth: {key: secret}}")
     words = ["monitor.py", f"--autoscaling-config={tmp_path}/config.yaml", "--gcs-address=192.0.2.1:26379"]
-    monitor = subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE)
+    program = [sys.executable, "-c", "print('runs', flush=True); input()", *words]
+    monitor = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert monitor.stdout.readline() == b"runs\n"  # before it does, its words may not be seen yet
         assert head_config("26379") == {"available_node_types": {"cpu": {"resources": {"CPU": 2}}}}
         assert head_config("379") is None
     finally:
