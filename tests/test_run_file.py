@@ -32,7 +32,8 @@ def test_a_committed_run_opens(run: Path, storage: Storage) -> None:
     content = read_json(Storage.at(run), "run.json")
     Path(storage.root).mkdir()
     shutil.copy(run / "run.json", storage.root)
-    overrides = Overrides(run=content["run"], seed=content["declaration"]["seed"])
+    asked = content.get("settings", {})
+    overrides = Overrides(fields=asked, run=content["run"], seed=content["declaration"]["seed"])
     plan = make_plan(load_sweep(content["declaration"]["sweep"]), content["declaration"]["scale"], overrides)
     assert open_run_file(storage, plan)["declaration"] == content["declaration"]
 
