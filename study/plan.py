@@ -21,7 +21,6 @@ SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
-UNSETTABLE = {"seed": "use --seed: each trial's seed is derived from it"}
 
 
 @dataclass(frozen=True)
@@ -183,8 +182,6 @@ def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> 
     known = {**TrialConfig.model_fields, **sweep.compare, **scale.compare}
     for name in names:
         refuse_unknown("field", name, known)
-        if name in UNSETTABLE:
-            raise ValueError(f"field {name!r} cannot be set: {UNSETTABLE[name]}")
 
 
 def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -240,6 +237,8 @@ def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Pla
     shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
     parse_config({**shape, "epochs": 1}, where=f"cell {name}")
     fields = {**base, **answer(recipe, base, dict, where=f"cell {name}: its recipe"), **point, **forced}
+    if "seed" in fields:
+        raise ValueError(f"cell {name}: seed cannot be set: use --seed, from which each trial's is derived")
     searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
     space = {key: value for key, value in searched.items() if key not in {**point, **forced}}
     cell = PlannedCell(

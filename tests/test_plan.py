@@ -192,6 +192,12 @@ def test_lists_are_compared_and_never_searched() -> None:
         make_plan(NamedSweep("lists", "?", sweep))
 
 
+def test_a_sweep_that_fixes_the_seed_is_refused(tiny_sweep: NamedSweep) -> None:
+    sweep = dataclasses.replace(tiny_sweep.sweep, fixed={"seed": 3})
+    with pytest.raises(ValueError, match="seed cannot be set: use --seed"):
+        make_plan(NamedSweep("seeded", "?", sweep))
+
+
 @pytest.mark.parametrize("objectives", [(), ("parameters", "val_accuracy")])
 def test_the_first_objective_picks_the_point_to_confirm(tiny_sweep: NamedSweep, objectives: tuple[str, ...]) -> None:
     sweep = dataclasses.replace(tiny_sweep.sweep, objectives=objectives)
