@@ -5,8 +5,9 @@ the best point of each cell is trained again on fresh seeds.
 
 Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 3a3f934): at 110 layers `isometric` 0.973 and `residual`
 0.968 train; `orthonormal_modulated` begins to (0.175), `he_l2` stays at chance, `orthonormal` diverges on every seed.
-Finding (standard, at 44 layers of Fashion-MNIST, bf16, 2 search trials, 5 seeds, 2026-11-24, commit bc029fe): `isometric`
-0.873 and `residual` 0.869 are not told apart, both above the linear 0.850; `orthonormal_modulated` 0.814, `he_l2` 0.773.
+Finding (standard, at 44 layers of Fashion-MNIST, bf16, 2 search trials, 5 seeds, 2026-11-24, commit bc029fe):
+`isometric` 0.873 and `residual` 0.869 are not told apart, both above the linear 0.850; `orthonormal_modulated` 0.814,
+`he_l2` 0.773.
 """
 
 from search_spaces.recipes import RECIPES
