@@ -15,9 +15,10 @@ from study.report.blocks import DASH
 from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
+from study.report.costs import cost_section
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
-from study.report.sections import comparison_section, cost_section
+from study.report.sections import comparison_section
 from study.report.summary import print_text
 from study.storage import Storage
 

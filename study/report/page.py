@@ -22,10 +22,11 @@ from study.report.blocks import Block, Section
 from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
+from study.report.costs import cost_section
 from study.report.distrust import warnings_of
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
 from study.report.opened_run import OpenedRun, Part
-from study.report.sections import comparison_section, cost_section, curve_section, picture
+from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
 from study.storage import Storage
 from study.terminal import plural

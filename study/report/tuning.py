@@ -8,9 +8,19 @@ import pandas as pd
 from study.analysis.importance import importances
 from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves
 from study.report.blocks import Block, Section, number, table
-from study.report.charts import depth_axis, dot_chart, hover_of, line_names, lines, log_axis, point_chart, titled
+from study.report.charts import (
+    bar_chart,
+    depth_axis,
+    dot_chart,
+    hover_of,
+    line_names,
+    lines,
+    log_axis,
+    point_chart,
+    titled,
+)
 from study.report.opened_run import OpenedRun, Part
-from study.report.sections import importance_chart
+from study.terminal import plural
 
 WIDE = 10.0  # Values that differ by more than this factor are read on a log scale.
 INTRO = (
@@ -34,7 +44,7 @@ def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
         return Section(anchor, "What mattered", "The run searches nothing.")
     spaces = {cell: space for cell, space in run.spaces.items() if cell in set(part.trials["cell"])}
     found = importances(part.trials, spaces, axes=part.axes)
-    blocks = [importance_chart(scope) for _, scope in found.groupby("scope", sort=False)]
+    blocks = [_importance(scope) for _, scope in found.groupby("scope", sort=False)]
     if not blocks:
         blocks = [Block("Importance", "Too few search trials, or all of them alike.")]
     blocks += [*_isolation(part, run.knobs), _edges(part, spaces)]
@@ -43,6 +53,21 @@ def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
     return Section(
         anchor, "What mattered", INTRO, [block for block in blocks if block.chart or block.rows or block.note]
     )
+
+
+def _importance(found: pd.DataFrame) -> Block:
+    """One scope of `importances`."""
+    names = found["method"].map({"fanova": "fANOVA: the whole space", "ped_anova": "PED-ANOVA: the best tenth"})
+    chart = bar_chart(
+        found.assign(method=names),
+        group="method",
+        label="field",
+        value="importance",
+        ends=("low", "high"),
+        x="importance",
+    )
+    scope, trials = found["scope"].iloc[0], int(found["trials"].iloc[0])
+    return Block(f"Importance, {scope}", f"Over {plural(trials, 'trial')}; 90 % bootstrap intervals.", chart)
 
 
 def _isolation(part: Part, knobs: list[str]) -> Iterator[Block]:

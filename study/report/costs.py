@@ -1,0 +1,143 @@
+"""The section of a report page on what training costs and where it diverges. Tables in, blocks out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
+from study.analysis.curves import depth_curve
+from study.analysis.scores import FAILURES, at_chance, scored
+from study.report.blocks import DASH, Block, Section, seconds, table
+from study.report.charts import (
+    COLORS,
+    LEAST_ERROR,
+    depth_axis,
+    error_axis,
+    escape,
+    hover_of,
+    layout,
+    line_names,
+    lines,
+    log_axis,
+    point_chart,
+    titled,
+)
+from study.report.opened_run import OpenedRun, Part
+from study.report.sections import WORDS
+from study.terminal import plural
+
+MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
+MAP_DODGE = 0.06  # Lines stand this many octaves of depth apart in the map, so that equal settings stay visible.
+COST_NOTE = (
+    "All trials of a cell, search and confirmation, also those that failed or were pruned; seconds are medians of the "
+    "finished ones, with the middle half in brackets."
+)
+TARGET_NOTE = (
+    "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
+    "Expected: with seeds that never reach it run to their end and another begun."
+)
+PARETO_NOTE = "Confirmed cells; those on the front, which no other cell beats at less cost, are listed below."
+MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged or failed; open marks stayed at chance."
+
+
+def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
+    """Seconds by depth, seconds to the target, Pareto front, what more trials would bring, where training diverges."""
+    axes = part.axes or ["cell"]
+    blocks = [_costs(part, axes), *_target(run, part, axes), *_front(part, axes), *_divergence(run, part)]
+    return Section(anchor, "Cost, and where training diverges", "", [*blocks, _expected(run, part)])
+
+
+def _costs(part: Part, axes: list[str]) -> Block:
+    costs = cost_table(part.trials, by=axes)
+    spread = zip(costs["median_seconds"], costs["spread_low"], costs["spread_high"], strict=True)
+    words = [
+        DASH if pd.isna(middle) else f"{seconds(middle)} [{seconds(low)}, {seconds(high)}]"
+        for middle, low, high in spread
+    ]
+    costs = costs.assign(took=words, memory=costs["peak_memory_bytes"].astype(np.float64) / 2**20)
+    columns = {name: name for name in axes} | {
+        **{"device": "device", "trials": "trials", "took": "one trial", "hours": "hours in all"},
+        **{"images_per_second": "images a second", "memory": "peak memory, MiB"},
+    }
+    return table("Cost by cell", costs, columns, note=COST_NOTE, folded=len(costs) > 8)
+
+
+def _target(run: OpenedRun, part: Part, axes: list[str]) -> Iterator[Block]:
+    target = (part.linear_baseline or {}).get("validation_accuracy")
+    confirmed = part.trials[part.trials["phase"] == "confirm"]
+    if target is None or confirmed.empty:
+        return
+    epochs = run.epochs(confirmed["trial_id"].tolist(), ("epoch", "seconds", "val_accuracy"))
+    costs = cost_to_target(part.trials, epochs, target, by=axes)
+    words = {name: [seconds(value) for value in costs[name]] for name in ("median_seconds", "expected_seconds")}
+    columns = {name: name for name in axes} | {
+        **{"device": "device", "reached": "seeds that reach it", "seeds": "of"},
+        **{"median_seconds": "seconds, median", "expected_seconds": "seconds, expected"},
+    }
+    note = TARGET_NOTE.format(target=target, what="the linear baseline")
+    yield table("Cost to reach the linear baseline", costs.assign(**words), columns, note=note, folded=True)
+
+
+def _front(part: Part, axes: list[str]) -> Iterator[Block]:
+    curve = depth_curve(part.trials, by=axes)
+    costs = cost_table(part.trials, by=axes)
+    cells = curve.merge(costs[[*axes, "median_seconds"]], on=axes).dropna(subset=["median_seconds"])
+    if cells.empty or costs["device"].nunique() != 1:
+        return
+    front = cells[pareto_front(cells, best="mean", cost="median_seconds")].sort_values("median_seconds")
+    cells, front = (rows.assign(error=(1 - rows["mean"]).clip(lower=LEAST_ERROR)) for rows in (cells, front))
+    x = ("median_seconds", log_axis("seconds of one training (log scale)", cells["median_seconds"]))
+    hover = [hover_of(row, [*axes, "mean", "median_seconds"]) for row in cells.to_dict("records")]
+    chart = point_chart(cells, part.lines, x, ("error", error_axis(WORDS)), hover)
+    line = {"color": COLORS[0], "width": 1, "shape": "hv", "dash": "dot"}
+    ends = {"x": front["median_seconds"].tolist(), "y": front["error"].tolist()}
+    chart["data"].append(
+        {"type": "scatter", "mode": "lines", "name": "front", "line": line, "hoverinfo": "skip", **ends}
+    )
+    listed = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(line_names(front, axes), front["mean"], strict=True))
+    yield Block("Accuracy against cost", f"{PARETO_NOTE} {listed}.", chart)
+
+
+def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
+    trials = part.trials.assign(chance=scored(part.trials, [])["chance"])
+    searched = trials[(trials["phase"] == "search") & (trials["learning_rate"] > 0)]
+    if "learning_rate" not in run.knobs or searched.empty:
+        return
+    counts = divergence_map(part.trials, "learning_rate", by=["depth"])
+    note = MAP_NOTE
+    if len(searched) > MOST_POINTS:
+        note += f" {MOST_POINTS:,} of {len(searched):,} trials, drawn at random."
+        searched = searched.sample(MOST_POINTS, random_state=0)
+    names = ["cell", "learning_rate", "status", "val_accuracy"]
+    hover = [hover_of(row, names) for row in searched.to_dict("records")]
+    x = ("learning_rate", log_axis("learning rate (log scale)", searched["learning_rate"]))
+    chart = point_chart(searched, part.lines, x, ("depth", depth_axis(searched["depth"].tolist())), hover)
+    for position, (trace, (_, rows, _, _)) in enumerate(zip(chart["data"], lines(searched, part.lines), strict=True)):
+        trace["y"] = (rows["depth"] * 2 ** (MAP_DODGE * (position - len(chart["data"]) / 2))).tolist()
+        failed = rows["status"].isin(FAILURES)
+        untrained = at_chance(rows["val_accuracy"].astype(np.float64), rows["chance"])
+        trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", "circle-open"], "circle").tolist()
+    yield Block("Where training diverges", note, chart)
+    if counts["diverged"].any():
+        columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
+        few = counts[counts["diverged"] > 0]
+        yield table("Bins with divergence", few, columns | {"trials": "trials"}, folded=True)
+
+
+def _expected(run: OpenedRun, part: Part) -> Block:
+    title = "Expected best accuracy against the number of search trials"
+    axes = part.axes or ["cell"]
+    if not run.knobs:
+        return Block(title, "The run searches nothing.")
+    try:
+        curves = expected_best_by_trials(part.trials, run.sampler, by=axes)
+    except ValueError as refusal:
+        return Block(title, f"Not shown: {refusal}.")
+    traces = [
+        {"type": "scatter", "mode": "lines", "name": escape(label), "line": {"color": color}}
+        | {"x": rows["trials"].tolist(), "y": rows["val_accuracy"].tolist()}
+        for label, rows, color, _ in lines(curves, axes)
+    ]
+    note = f"The unbiased estimator, over {plural(curves[axes].drop_duplicates().shape[0], 'cell')}."
+    return Block(title, note, {"data": traces, "layout": layout(titled("search trials"), titled(f"best {WORDS}"))})
