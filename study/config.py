@@ -5,6 +5,8 @@ Names that live in tables (data sets, initialisers, regularisers, schedules, act
 are checked by `study.names.check_names`, so that reading a config needs no torch.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +20,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 DEPTH_CHECKS = {"cifar": check_cifar_depth, "imagenet": check_imagenet_depth}  # by network_size
 
 HOUSEKEEPING = {"checkpoint_every_epochs"}  # fields that change no record, so a run may change them
+LATER_FIELDS = {"image_size", "train_images", "norm_statistics"}  # unknown to older runs: at their defaults not hashed
 
 SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
 
@@ -29,6 +32,8 @@ class TrialConfig(BaseModel):
 
     dataset: str = "digits"
     augmentation: Literal["none", "standard"] = "none"
+    image_size: Annotated[int, Field(ge=4)] | None = None
+    train_images: Annotated[int, Field(ge=2)] | None = None
 
     architecture: Literal["plain", "residual"] = "plain"
     network_size: Literal["cifar", "imagenet"] = "cifar"
@@ -37,6 +42,7 @@ class TrialConfig(BaseModel):
     activation: str = "relu"
     activation_slope: Fraction = 0.0
     norm_bias_init: Annotated[float, Field(ge=-10.0, le=10.0)] = 0.0
+    norm_statistics: Literal["running", "precise"] = "running"
     initializer: str = "he"
 
     regularizer: str = "l2"
@@ -108,6 +114,14 @@ class TrialConfig(BaseModel):
         if list(self.learning_rate_drops) != sorted(set(self.learning_rate_drops)):
             raise ValueError(f"learning_rate_drops {self.learning_rate_drops} must ascend without repeats")
         return self
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve hex digits that configs share whose records are equal, whichever version wrote them."""
+        defaults = {name: type(self).model_fields[name].default for name in LATER_FIELDS}
+        fields = self.model_dump(exclude=HOUSEKEEPING)
+        known = {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
     def steps_per_epoch(self, train_images: int) -> int:
         """Gradient steps in one pass over `train_images`.

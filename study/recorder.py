@@ -1,7 +1,5 @@
 """The Ray callback that turns reports into rows. It runs in the driver, the only process that writes tables."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +12,6 @@ from ray.tune import Callback
 
 from study.cells import Job
 from study.checkpoints import Checkpoints
-from study.config import HOUSEKEEPING, TrialConfig
 from study.prepare import PreparedRun
 from study.records import TableWriter
 from study.weights import write_weights
@@ -131,7 +128,7 @@ class Recorder(DriverOnly, Callback):
             "trial_id": job.trial_id,
             "recipe": job.compared.get("recipe"),
             "num_classes": self._num_classes[job.config.dataset],
-            "config_hash": config_hash(job.config),
+            "config_hash": job.config.config_hash,
             "commit": self._commit,
         }
 
@@ -152,8 +149,3 @@ def _pruned_outcome(epoch_rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _innermost(text: str) -> str:
     """The last lines of a traceback, where the cause is."""
     return "\n".join(text.strip().splitlines()[-ERROR_LINES:])
-
-
-def config_hash(config: TrialConfig) -> str:
-    """Twelve hex digits that configs share whose records are equal."""
-    return hashlib.sha256(json.dumps(config.model_dump(exclude=HOUSEKEEPING), sort_keys=True).encode()).hexdigest()[:12]

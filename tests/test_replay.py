@@ -10,7 +10,6 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.recorder import config_hash
 from study.records import SCHEMAS, TableWriter, locate_run, read_arrow, write_json
 from study.replay import recorded_config, replay
 from study.storage import Storage
@@ -59,7 +58,7 @@ def test_a_trial_that_was_recorded_before_a_field_existed_repeats_itself(storage
 def test_rows_of_committed_runs_are_configs_with_the_hashes_of_then() -> None:
     for run in REFERENCE.iterdir():
         for row in read_arrow(locate_run(run), "trials").to_pylist():
-            assert config_hash(recorded_config(row)) == row["config_hash"]
+            assert recorded_config(row).config_hash == row["config_hash"]
             assert recorded_config(row).checkpoint_every_epochs is None
 
 
