@@ -140,6 +140,8 @@ def _pruned_outcome(epoch_rows: list[dict[str, Any]]) -> dict[str, Any]:
         "status": "pruned",
         "best_val_accuracy": max(row["val_accuracy"] for row in epoch_rows),
         "train_loss": last["train_loss"],
+        "train_accuracy": last["train_accuracy"],
+        "val_accuracy_batch_statistics": last["val_accuracy_batch_statistics"],
         "val_loss": last["val_loss"],
         "epochs_completed": len(epoch_rows),
         "train_seconds": sum(row["seconds"] for row in epoch_rows),

@@ -65,6 +65,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         recipe=str,
         **_config_columns(),
         **dict.fromkeys(("val_accuracy", "best_val_accuracy", "test_accuracy", "train_loss", "val_loss"), float),
+        **dict.fromkeys(("train_accuracy", "val_accuracy_batch_statistics"), float),
         **dict.fromkeys(("epochs_completed", "steps_completed", "parameters", "num_classes"), int),
         **dict.fromkeys(("train_seconds", "images_per_second"), float),
         **dict.fromkeys(("peak_memory_bytes", "cpu_threads"), int),
@@ -76,6 +77,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         trial_id=str,
         epoch=int,
         **dict.fromkeys(("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"), float),
+        val_accuracy_batch_statistics=float,
         **dict.fromkeys(("orthonormality_defect", "modulated_fraction", "error_norm_ratio", "seconds"), float),
     ),
     "layers": _schema(

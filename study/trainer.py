@@ -22,9 +22,10 @@ from study.config import TrialConfig
 from study.datasets import AnyData
 from study.records import locate_run
 from study.training.epoch_record import EpochRecord, finite
+from study.training.evaluation import PRECISE_IMAGES, batch_statistics_accuracy, estimate_statistics_, evaluate
 from study.training.layer_rows import layer_rows
 from study.training.learning_rate import learning_rate_at
-from study.training.network import build_network, compile_network, evaluate
+from study.training.network import build_network, compile_network
 from study.training.step_values import StepValues
 from study.training.streaming import open_batches
 from study.training.tensor_bytes import from_bytes, to_bytes
@@ -66,6 +67,7 @@ class Training:
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
         self._total_epochs = math.ceil(self.total_steps / self.steps_per_epoch)
+        self._validation_images = len(data.validation.labels)
         self._in_channels, self._num_classes = data.image_shape[0], data.num_classes
         network = build_network(config, self._in_channels, self._num_classes)
         self.network: ConvNet = network.to(device).to(memory_format=torch.channels_last)
@@ -155,6 +157,9 @@ class Training:
         before = self._images
         train_loss, train_accuracy, modulated_fraction = self._train_epoch()
         images_per_second = (self._images - before) / (time.perf_counter() - started)
+        if self.config.norm_statistics == "precise":
+            training_images = self.batches.full("train", self.config.batch_size, at_least=PRECISE_IMAGES)
+            estimate_statistics_(self.network, training_images, self._autocast)
         val_loss, val_accuracy = self._evaluate("validation")
         diverged = not (math.isfinite(train_loss) and math.isfinite(val_loss))
         diagnose = last or diverged or epoch == 1 or epoch % self.config.diagnostics_every_epochs == 0
@@ -167,6 +172,7 @@ class Training:
             train_accuracy=train_accuracy,
             val_loss=finite(val_loss),
             val_accuracy=val_accuracy,
+            val_accuracy_batch_statistics=self._batch_statistics_accuracy() if diagnose else None,
             orthonormality_defect=finite(orthonormality_defect(self.network)),
             modulated_fraction=modulated_fraction,
             error_norm_ratio=finite(_mean_ratio(self._modulation.error_norms)),
@@ -209,6 +215,10 @@ class Training:
     def _evaluate(self, split: str) -> tuple[float, float]:
         """Mean loss and accuracy on `validation` or `test`."""
         return evaluate(self.network, self.batches.evaluation(split), self._autocast)
+
+    def _batch_statistics_accuracy(self) -> float:
+        batches = self.batches.full("validation", self.config.batch_size)
+        return batch_statistics_accuracy(self.network, batches, self._validation_images, self._autocast)
 
     def _layer_rows(self, epoch: int) -> tuple[dict[str, Any], ...]:
         images, _ = next(self.batches.evaluation("validation"))

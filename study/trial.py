@@ -134,6 +134,8 @@ def _outcome(records: Sequence[EpochRecord]) -> dict[str, Any]:
         "best_val_accuracy": max(record.val_accuracy for record in records),
         "test_accuracy": last.test_accuracy,
         "train_loss": last.train_loss,
+        "train_accuracy": last.train_accuracy,
+        "val_accuracy_batch_statistics": last.val_accuracy_batch_statistics,
         "val_loss": last.val_loss,
         "epochs_completed": len(records),
         "steps_completed": last.steps,

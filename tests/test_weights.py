@@ -14,7 +14,8 @@ from study.records import read_table, write_json
 from study.storage import Storage
 from study.sweeps import NamedSweep
 from study.trainer import load_network
-from study.training.network import build_network, evaluate
+from study.training.evaluation import evaluate
+from study.training.network import build_network
 from study.training.streaming import open_batches
 from study.weights import Weights, read_weights, write_weights
 

@@ -19,6 +19,22 @@ def stream(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(crc32(f"{seed}:{purpose}".encode()))
 
 
+def full_rows(order: Tensor, size: int, at_least: int | None = None) -> list[Tensor]:
+    """The rows of batches that hold exactly `size` images; of a single smaller one where there are fewer.
+
+    A short last batch would be normalised by statistics of another kind, so it is filled in front with rows of the
+    batch before.
+
+    Args:
+        order: rows (N,), each once.
+        size: images a batch.
+        at_least: so many rows suffice; None: all.
+    """
+    count = len(order)
+    ends = range(size, min(count, at_least or count) + size, size)
+    return [order[max(0, min(end, count) - size) : min(end, count)] for end in ends]
+
+
 class Normalizer:
     """Images uint8 to float32, each channel with mean 0 and variance 1, in channels_last order.
 
@@ -49,6 +65,7 @@ class Batches:
 
     def __init__(self, data: ImageData, device: torch.device, *, augment: bool, seed: int) -> None:
         self._device, self._augment, self._flip = device, augment, data.mirror_keeps_class
+        self._seed = seed
         self._order, self._augmentation = stream(seed, "order"), stream(seed, "augmentation")
         self._normalize = Normalizer(data.mean, data.std, device)
         self._splits = {name: self._load(getattr(data, name)) for name in ("train", "validation", "test")}
@@ -67,6 +84,13 @@ class Batches:
         for start in range(0, len(labels), EVALUATION_BATCH):
             chosen = slice(start, start + EVALUATION_BATCH)
             yield self._normalize(images[chosen]), labels[chosen]
+
+    def full(self, split: str, size: int, at_least: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of exactly `size`, see `full_rows`, in an order that is the same each time; never augmented."""
+        images, labels = self._splits[split]
+        order = torch.randperm(len(labels), generator=stream(self._seed, "full batches"))
+        for rows in full_rows(order.to(self._device), size, at_least):
+            yield self._normalize(images[rows]), labels[rows]
 
     def state(self) -> dict[str, Any]:
         """What the next epochs' order and augmentation depend on."""

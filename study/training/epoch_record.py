@@ -18,6 +18,8 @@ class EpochRecord:
         modulated_fraction: share of (step, layer) pairs where modulation acted.
         error_norm_ratio: geometric mean, over consecutive layers, of the factor by which the raw error grows from a
             layer to the one below it, at the epoch's last step.
+        val_accuracy_batch_statistics: that of the same images, each batch normalised by its own statistics as in
+            training; on diagnostic epochs. A diagnostic, never a score: see `study.training.evaluation`.
         layers: rows of the `layers` table, on diagnostic epochs.
         test_accuracy: only where asked for, and only in the last record.
     """
@@ -36,6 +38,7 @@ class EpochRecord:
     seconds: float
     images_per_second: float
     parameters: int
+    val_accuracy_batch_statistics: float | None = None
     layers: tuple[dict[str, Any], ...] = ()
     test_accuracy: float | None = None
 

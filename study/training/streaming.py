@@ -5,7 +5,7 @@ alone, never on who decodes it, so that the number of workers changes no record.
 """
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from study.data.image_folder import StreamedData
 from study.data.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
 from study.datasets import AnyData, ImageData
-from study.training.batches import Batches, Normalizer, stream
+from study.training.batches import Batches, Normalizer, full_rows, stream
 
 EVALUATION_BATCH = 64  # photographs are large: the first activation of 64 is 200 MB in an ImageNet-size net
 START_METHOD = "forkserver"  # a trial's process has threads, which a plain fork does not survive
@@ -56,7 +56,7 @@ class StreamedBatches:
         self, data: StreamedData, device: torch.device, *, augment: bool, seed: int, loader_workers: int = 0
     ) -> None:
         self._data, self._device, self._augment = data, device, augment
-        self._order, self._epoch = stream(seed, "order"), 0
+        self._seed, self._order, self._epoch = seed, stream(seed, "order"), 0
         self._normalize = Normalizer(data.mean, data.std, device)
         self._wanted = Wanted()
         self._loader: DataLoader[Any] = DataLoader(
@@ -70,14 +70,19 @@ class StreamedBatches:
 
     def training(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every training image once, in a fresh order. Images (B, C, H, W) float32, labels (B,)."""
-        order = torch.randperm(len(self._data.train.labels), generator=self._order).numpy()
+        order = torch.randperm(len(self._data.train.labels), generator=self._order)
         self._epoch += 1
-        yield from self._batches("train", order, batch_size, self._epoch if self._augment else None)
+        yield from self._batches("train", torch.split(order, batch_size), self._epoch if self._augment else None)
 
     def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """`validation` or `test` in order, never augmented."""
-        rows = np.arange(len(getattr(self._data, split).labels))
-        yield from self._batches(split, rows, EVALUATION_BATCH, None)
+        rows = torch.arange(self._count(split))
+        yield from self._batches(split, torch.split(rows, EVALUATION_BATCH), None)
+
+    def full(self, split: str, size: int, at_least: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of exactly `size`, see `full_rows`, in an order that is the same each time; never augmented."""
+        order = torch.randperm(self._count(split), generator=stream(self._seed, "full batches"))
+        yield from self._batches(split, full_rows(order, size, at_least), None)
 
     def state(self) -> dict[str, Any]:
         """What the next epochs' order and augmentation depend on."""
@@ -88,10 +93,11 @@ class StreamedBatches:
         self._order.set_state(state["order"])
         self._epoch = state["epoch"]
 
-    def _batches(
-        self, split: str, rows: NDArray[np.int64], size: int, epoch: int | None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        self._wanted.keys = [BatchKey(split, rows[at : at + size], epoch) for at in range(0, len(rows), size)]
+    def _count(self, split: str) -> int:
+        return len(getattr(self._data, split).labels)
+
+    def _batches(self, split: str, batches: Iterable[Tensor], epoch: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        self._wanted.keys = [BatchKey(split, rows.numpy(), epoch) for rows in batches]
         for batch in self._loader:
             if isinstance(batch, ValueError):
                 raise batch
