@@ -10,7 +10,7 @@ Finding (quick: digits, depth 44, 8 epochs, 3 seeds, 2026-11-24, commit 7507920)
 
 from functools import partial
 
-from search_spaces.recipes import modulation_band, orthonormal
+from search_spaces.recipes import changed, modulation_band, orthonormal
 from search_spaces.sweep import Fields, Float, Recipe, Scale, Space, Sweep
 
 RULES = ("pairwise", "cumulative")
@@ -25,11 +25,6 @@ RIVALS: dict[str, Fields] = {
 }
 
 
-def rival(changes: Fields, fields: Fields) -> Fields:
-    """The paper's net without modulation, and one remedy in its place."""
-    return orthonormal(fields) | changes
-
-
 def modulated(rule: str, schedule: str, fields: Fields) -> Fields:
     """The paper's net with one rule under one schedule."""
     band = modulation_band(fields["depth"])
@@ -38,7 +33,7 @@ def modulated(rule: str, schedule: str, fields: Fields) -> Fields:
 
 
 RECIPES: dict[str, Recipe] = {
-    **{name: partial(rival, changes) for name, changes in RIVALS.items()},
+    **{name: changed(orthonormal, changes) for name, changes in RIVALS.items()},
     **{f"{rule}_{schedule}": partial(modulated, rule, schedule) for rule in RULES for schedule in SCHEDULES},
 }
 QUICK = ("off", "lars", "clip_layer", "warm_up", "pairwise_constant", "pairwise_cosine", "cumulative_constant")

@@ -44,13 +44,14 @@ def orthonormal_modulated(fields: Fields) -> Fields:
     return orthonormal(fields) | {"modulation": "pairwise", "modulation_band": band, "modulation_target": "edge"}
 
 
+def open_relu(fields: Fields) -> Fields:
+    """The paper's, with every normalisation's bias at 1, so that ReLUs begin mostly open: a choice beside the paper."""
+    return orthonormal_modulated(fields) | OPEN
+
+
 def isometric(fields: Fields) -> Fields:
     """Ours: a norm-preserving start, and a slope that goes to 1 with depth, so that each layer has less to undo."""
-    return orthonormal_modulated(fields) | {
-        "initializer": "delta_orthogonal",
-        "activation": "leaky_relu",
-        "activation_slope": isometric_slope(fields["depth"]),
-    }
+    return orthonormal_modulated(fields) | {"initializer": "delta_orthogonal"} | leaky(fields["depth"])
 
 
 def residual(fields: Fields) -> Fields:
@@ -58,10 +59,59 @@ def residual(fields: Fields) -> Fields:
     return he_l2(fields) | {"architecture": "residual"}
 
 
+OPEN: Fields = {"norm_bias_init": 1.0}
+
+
+def leaky(depth: int) -> Fields:
+    """`isometric`'s activation."""
+    return {"activation": "leaky_relu", "activation_slope": isometric_slope(depth)}
+
+
+def he_l2_leaky(fields: Fields) -> Fields:
+    """`he_l2` with `isometric`'s slope, so that the two differ in nothing of the activation."""
+    return he_l2(fields) | leaky(fields["depth"])
+
+
+def residual_leaky(fields: Fields) -> Fields:
+    """The twin with `isometric`'s slope."""
+    return residual(fields) | leaky(fields["depth"])
+
+
+def residual_open(fields: Fields) -> Fields:
+    """The twin with `open_relu`'s bias."""
+    return residual(fields) | OPEN
+
+
+def he_l2_open(fields: Fields) -> Fields:
+    """`he_l2` with `open_relu`'s bias."""
+    return he_l2(fields) | OPEN
+
+
+def changed(recipe: Recipe, changes: Fields) -> Recipe:
+    """A recipe with some of its fields replaced: a neighbour that differs from it in these alone."""
+    return lambda fields: recipe(fields) | changes
+
+
+UNMODULATED: Fields = {"modulation": "off"}
+UNPENALIZED: Fields = {"regularizer": "none"}
+
+WITHOUT_ONE: dict[str, Recipe] = {
+    # `orthonormal` is the paper's without modulation.
+    "paper_without_penalty": changed(orthonormal_modulated, UNPENALIZED),
+    "paper_without_start": changed(orthonormal_modulated, {"initializer": "he"}),
+    "open_relu_without_modulation": changed(open_relu, UNMODULATED),
+    "isometric_without_modulation": changed(isometric, UNMODULATED),
+    "isometric_without_penalty": changed(isometric, UNPENALIZED),
+    "isometric_without_slope": changed(isometric, {"activation": "relu", "activation_slope": 0.0}),
+    "isometric_without_start": changed(isometric, {"initializer": "orthonormal"}),
+}
+"""The paper's recipe, the open one and ours, one ingredient left out at a time."""
+
 RECIPES: dict[str, Recipe] = {
     "he_l2": he_l2,
     "orthonormal": orthonormal,
     "orthonormal_modulated": orthonormal_modulated,
+    "open_relu": open_relu,
     "isometric": isometric,
     "residual": residual,
 }
