@@ -2,6 +2,7 @@
 
 from study.analysis.comparison import interquartile_means, paired_comparisons
 from study.analysis.curves import axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
+from study.analysis.outcomes import training_outcomes
 from study.analysis.sentence import answer
 from study.analysis.trainability import loss_fits, trainability_limits
 
@@ -16,4 +17,5 @@ __all__ = [
     "paired_comparisons",
     "paired_difference",
     "trainability_limits",
+    "training_outcomes",
 ]

@@ -162,7 +162,7 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) ->
     outcomes = {
         "diverged": rows["status"] != "ok",
         "at_chance": at_chance(rows["score"], rows["chance"]),
-        "trained": _way(rows["score"], rows["chance"]) >= TRAINED_SHARE,
+        "trained": way_from_chance(rows["score"], rows["chance"]) >= TRAINED_SHARE,
     }
     return rows.assign(**outcomes)[rows["score"].notna()]
 
@@ -180,10 +180,11 @@ def scored(trials: pd.DataFrame, columns: Sequence[str], metric: str = "val_accu
 
 def at_chance(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[bool]":
     """Which scores cover less than `CHANCE_SHARE` of the way from chance to 1; a null one does not."""
-    return _way(score, chance) <= CHANCE_SHARE
+    return way_from_chance(score, chance) <= CHANCE_SHARE
 
 
-def _way(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[float]":
+def way_from_chance(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[float]":
+    """How much of the way from chance (0) to 1 a score covers."""
     return (score - chance) / (1.0 - chance)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from study.analysis.comparison import LEVEL, contrast_of, holm, paired_comparisons, paired_p_value
 from study.analysis.curves import baseline_accuracy, best_of_each_cell, depth_curve
+from study.analysis.outcomes import FAILURES, MEANS, training_outcomes
 from study.analysis.scores import (
     METRICS,
     VERDICT_FROM,
@@ -30,6 +31,10 @@ from study.analysis.scores import (
 from study.terminal import plural
 
 DEPTH_AND_RECIPE = {"depth", "recipe"}
+TOLD_FAILURES = (
+    "not_evaluated",
+    "not_generalized",
+)  # Seeds that do not learn are told of as at chance, or by the mean.
 LISTED_CELLS = 6  # More cells than this in one sentence are counted, not named.
 WITHOUT_VERDICT = ("level with", "above", "below")  # Which mean is higher, and no more.
 NO_PAIR = "; no verdict, for they differ in "
@@ -48,7 +53,8 @@ def answer(
 
     For depth x recipe it speaks of the deepest confirmed depth: the plain recipe with the highest mean, beside the next
     plain one, the best residual one and `linear_baseline` (of the sweep's one data set). For other axes: the cell with
-    the highest mean, beside the next one. Then come cells with seeds at chance, and cells not confirmed yet. "Better"
+    the highest mean, beside the next one. Then come cells with seeds at chance, cells that learn but do not evaluate or
+    generalise (`analysis.outcomes`), and cells not confirmed yet. "Better"
     and "worse" are the verdicts of `paired_comparisons`, corrected over its whole table; beside the baseline they need
     the same, corrected over the cells that the leader was picked from. Without five pairs, or between cells that the
     table does not pair, it is only said which mean is higher. The leader is picked by the seeds that it is then judged
@@ -62,14 +68,14 @@ def answer(
     if curve.empty:
         return f"Nothing is confirmed yet{_search_so_far(trials)}."
     scores, contrast = seed_scores(confirmed_rows(trials, metric, axes), axes), contrast_of(known, axes) or ""
-    pairs = _pairs(trials, contrast, axes, metric, generator)
+    pairs, outcomes = _pairs(trials, contrast, axes, metric, generator), training_outcomes(trials, by=axes)
     baseline = None if linear_baseline is None else baseline_accuracy(linear_baseline, metric)
     if set(axes) != DEPTH_AND_RECIPE:
-        teller = _Teller(axes, axes, "cell", scores, pairs, contrast, baseline, seeded(generator))
+        teller = _Teller(axes, axes, "cell", scores, pairs, contrast, baseline, seeded(generator), outcomes)
         return teller.sentence("", curve, curve.iloc[:0], missing)
     deepest = curve[curve["depth"] == curve["depth"].max()]
     plain = deepest["architecture"] == "plain"
-    teller = _Teller(axes, ["recipe"], "plain recipe", scores, pairs, contrast, baseline, seeded(generator))
+    teller = _Teller(axes, ["recipe"], "plain recipe", scores, pairs, contrast, baseline, seeded(generator), outcomes)
     return teller.sentence(f" at depth {deepest['depth'].iloc[0]}", deepest[plain], deepest[~plain], missing)
 
 
@@ -100,6 +106,7 @@ class _Teller:
     contrast: str
     baseline: float | None
     generator: np.random.Generator
+    outcomes: pd.DataFrame
 
     def sentence(self, place: str, candidates: pd.DataFrame, references: pd.DataFrame, missing: list[str]) -> str:
         """The whole sentence: leader among candidates, rivals, cells at chance, cells missing."""
@@ -112,7 +119,8 @@ class _Teller:
         else:
             leader, rivals = trained.iloc[0], pd.concat([trained.iloc[1:2], best_reference])
             clauses = [self._lead(leader, len(ranked), place), self._comparisons(leader, rivals, ranked)]
-        clauses.append(self._at_chance(pd.concat([ranked, references])))
+        shown = pd.concat([ranked, references])
+        clauses += [self._at_chance(shown), *(self._failing(shown, failure) for failure in TOLD_FAILURES)]
         clauses.append(_list("not confirmed yet: ", missing, "cells"))
         text = "; ".join(clause for clause in clauses if clause)
         return f"{text[0].upper()}{text[1:]}."
@@ -186,6 +194,20 @@ class _Teller:
             if untrained:
                 parts.append(f"{cell_name(cell, self.named)} in {untrained} of {plural(cell['seeds'], 'seed')}{failed}")
         return _list("at chance or diverged: ", parts, "cells in some of their seeds")
+
+    def _failing(self, cells: pd.DataFrame, failure: str) -> str:
+        """Cells that learned, and what then failed in how many of their seeds: the means tell by how much."""
+        parts = []
+        for _, cell in cells.iterrows():
+            (found,) = self.outcomes[matches(self.outcomes, {name: cell[name] for name in self.axes})].to_dict(
+                "records"
+            )
+            if found[failure]:
+                train, batch, running = (found[name] for name in MEANS)
+                means = f"train {train:.3f}, validation {batch:.3f} by batch statistics, {running:.3f} by running ones"
+                seeds = f"{found[failure]} of {plural(found['seeds'], 'seed')}"
+                parts.append(f"{cell_name(cell, self.named)} in {seeds} ({means})")
+        return _list(f"{FAILURES[failure]}: ", parts, "cells in some of their seeds")
 
 
 def _unconfirmed(trials: pd.DataFrame, curve: pd.DataFrame, axes: list[str]) -> list[str]:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special, stats
 
-from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, groups_of, seed_scores
+from study.analysis.outcomes import FAILURES, seed_outcomes
+from study.analysis.scores import UPPER_QUANTILE, confirmed_rows, groups_of, matches, seed_scores
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -23,6 +24,7 @@ DEVIANCE = float(stats.chi2.ppf(0.95, 1))  # A limit is inside its 95 % interval
 FARTHEST_OCTAVES = 12.0  # A limit farther than this from the depths (a factor of 4,096) is none, an end is open.
 LEAST_ERROR = 1e-4  # A perfect accuracy has no logarithm: it is taken as one error in 10,000.
 BAND_DEPTHS = 60
+FAILED = ("diverged", *FAILURES)
 
 
 class Limit(NamedTuple):
@@ -44,19 +46,23 @@ class Limit(NamedTuple):
 def trainability_limits(
     trials: pd.DataFrame, *, by: Sequence[str] = ("recipe",), metric: str = "val_accuracy"
 ) -> pd.DataFrame:
-    """One row for each group: the `by` names, method, limit, low, high (see `Limit`), depths, seeds, trained.
+    """One row for each group: the `by` names, method, limit, low, high (see `Limit`), depths, seeds, trained, FAILED.
 
     A seed has trained when it covers half of the way from chance to 1 (`scores.TRAINED_SHARE`): 0.55 for ten classes.
+    FAILED counts the seeds of each failure that `analysis.outcomes` tells apart: a limit may be one of learning, or of
+    batch normalisation's statistics.
     """
     axes = list(by)
     scores = _scores_by_depth(trials, axes, metric)
+    failures = seed_outcomes(trials, [*axes, "depth"], metric)
     rows = []
     for names, group in groups_of(scores, axes):
         trained = group["trained"].to_numpy(dtype=bool)
         limit = trainability_limit(group["depth"].to_numpy(dtype=np.float64), trained)
         counts = {"depths": group["depth"].nunique(), "seeds": len(group), "trained": int(trained.sum())}
-        rows.append(names | limit._asdict() | counts)
-    return pd.DataFrame(rows, columns=[*axes, *Limit._fields, "depths", "seeds", "trained"])
+        failed = failures.loc[matches(failures, names), list(FAILED)].sum().astype(int).to_dict()
+        rows.append(names | limit._asdict() | counts | failed)
+    return pd.DataFrame(rows, columns=[*axes, *Limit._fields, "depths", "seeds", "trained", *FAILED])
 
 
 def trainability_limit(depths: Array, trained: npt.NDArray[np.bool_]) -> Limit:

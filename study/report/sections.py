@@ -6,6 +6,7 @@ import pandas as pd
 
 from study.analysis.comparison import interquartile_means, paired_comparisons
 from study.analysis.curves import depth_curve
+from study.analysis.outcomes import EVALUATION_MARGIN, FAILURES, GENERALIZATION_MARGIN, MEANS, training_outcomes
 from study.analysis.scores import METRICS
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
 from study.report.blocks import Block, Section, table
@@ -33,6 +34,12 @@ CURVE_NOTE = (
     "Mean over confirmed seeds with its 95 % interval (Student's t below ten seeds, bootstrap from there). A seed that "
     f"diverged or failed counts as chance and is marked. Equal steps halve the error. {SEEDS_ONLY}"
 )
+OUTCOME_NOTE = (
+    "Means over the seeds that did not diverge, and how many seeds fail at which step; the first failure counts. A "
+    "seed learns when its training accuracy in the last epoch covers half of the way from chance to 1; it evaluates "
+    f"unless validation images do more than {EVALUATION_MARGIN:.0%} better when each batch is normalised by its own "
+    f"statistics; it generalises unless it loses more than {GENERALIZATION_MARGIN:.0%} from training to validation."
+)
 LIMIT_NOTE = (
     "The depth at which half of the seeds still reach half of the way from chance to 1, which an adaptive sweep's own "
     "rule may define otherwise. Intervals are over seeds, given each cell's tuned settings."
@@ -59,7 +66,7 @@ def curve_section(part: Part, anchor: str) -> Section:
     curve = depth_curve(part.trials, by=part.axes)
     if curve.empty:
         return Section(anchor, "Accuracy", "No cell is confirmed yet.")
-    blocks = [picture(part, curve), _numbers(part, curve)]
+    blocks = [picture(part, curve), _numbers(part, curve), *_outcomes(part)]
     if has_depths(part, curve):
         blocks += [_limits(part), *_fits(part, curve)]
     return Section(anchor, "Accuracy against depth" if has_depths(part, curve) else "Accuracy", CURVE_NOTE, blocks)
@@ -95,6 +102,18 @@ def _numbers(part: Part, curve: pd.DataFrame) -> Block:
         "activation_slope": "activation slope",
     }
     return table("The numbers", with_test(part, curve), columns, folded=len(curve) > SHORT)
+
+
+def _outcomes(part: Part) -> Iterator[Block]:
+    """What became of the seeds, where the run has measured what tells it."""
+    outcomes = training_outcomes(part.trials, by=part.axes)
+    if outcomes[MEANS[0]].isna().all():
+        return
+    columns = {name: name for name in part.axes or ["cell"]} | {
+        **dict(zip(MEANS, ("training accuracy", "validation, batch statistics", WORDS), strict=True)),
+        **{"diverged": "diverged or failed", **FAILURES, "seeds": "of seeds"},
+    }
+    yield table("Learns, evaluates, generalises", outcomes, columns, note=OUTCOME_NOTE, folded=len(outcomes) > SHORT)
 
 
 def _limits(part: Part) -> Block:
