@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.samplers import QMCSampler
 from optuna.trial import TrialState
 
 from search_spaces.sweep import CellResult
@@ -57,7 +56,9 @@ class CellStudy:
         self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
         finished = sorted(finished, key=lambda trial: trial.number)
         searched = sum(trial.row["phase"] == SEARCH for trial in finished)
-        self._study = method.study(f"{plan.seed}:{cell.name}", searched, plan.objectives)
+        self._study = method.study(
+            seed=plan.seed, cell=cell.name, begun=searched, objectives=plan.objectives, fields=plan.searched_fields
+        )
         self._asked: dict[str, optuna.Trial] = {}
         self._reported: dict[str, set[int]] = defaultdict(set)
         self._running: set[str] = set()
@@ -119,7 +120,6 @@ class CellStudy:
         if trial is None:
             return
         state, values = outcome(row, self._plan.objectives)
-        trial.set_user_attr("trial_id", job.trial_id)
         self._study.tell(trial, values, state=state)
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
@@ -156,22 +156,21 @@ class CellStudy:
         return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
 
     def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
-        if trial_id in self._begun:  # its checkpoint is of the point that the sampler drew then
-            self._study.enqueue_trial({name: getattr(self._begun[trial_id], name) for name in self._cell.search})
-        elif number == 0:
-            self._study.enqueue_trial(self._cell.known)
+        self._study.enqueue_trial(self._given(trial_id, number), user_attrs={"trial_id": trial_id})
         trial = self._study.ask(self._cell.search)
         self._asked[trial_id] = trial
         return trial.params
 
+    def _given(self, trial_id: str, number: int) -> dict[str, Any]:
+        """The searched fields that the sampler is not asked for: all of them, or none."""
+        if trial_id in self._begun:  # its checkpoint is of the point that was proposed then
+            return {name: getattr(self._begun[trial_id], name) for name in self._cell.search}
+        return self._cell.known if number == 0 else {}
+
     def _restore(self, finished: FinishedTrial) -> None:
         self._take_in(finished.row["phase"], finished.number, finished.row)
         if finished.row["phase"] == SEARCH:
-            frozen = finished.frozen(self._cell.search, self._plan.objectives)
-            self._study.add_trial(frozen)
-            # Its place in the sequence is not in the trials; and the known point, number 0, did not come from there.
-            if isinstance(self._study.sampler, QMCSampler) and finished.number > 0:
-                self._study.sampler.sample_relative(self._study, frozen, self._cell.search)
+            self._study.add_trial(finished.frozen(self._cell.search, self._plan.objectives))
         else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
             self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
@@ -92,6 +92,11 @@ class Plan:
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets that the run needs, each once."""
         return tuple(dict.fromkeys(cell.fixed["dataset"] for cell in self.cells))
+
+    @cached_property
+    def searched_fields(self) -> tuple[str, ...]:
+        """What the cells that are planned from the start search, each field once, in the order of TrialConfig."""
+        return tuple(name for name in TrialConfig.model_fields if any(name in cell.search for cell in self.cells))
 
     def trials_of(self, cell: PlannedCell) -> int:
         """Search trials of a cell: none where nothing is searched."""
