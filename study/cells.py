@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, TrialConfig
 from study.finished import FinishedTrial, Row, hopeless, outcome
-from study.plan import Plan, PlannedCell
+from study.plan import Plan
+from study.planned_cell import PlannedCell
 from study.samplers import SearchMethod
 
 
@@ -65,7 +66,7 @@ class CellStudy:
         self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
-        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirm_seeds))}
+        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirmations_of(cell)))}
         for trial in finished:
             self._restore(trial)
 
@@ -82,13 +83,16 @@ class CellStudy:
     @property
     def jobs_left(self) -> int:
         """Runs that are not handed out yet."""
-        confirmations = self._open[CONFIRM]
-        return len(self._open[SEARCH]) + (0 if confirmations and self._hopeless else len(confirmations))
+        return sum(self._left().values())
 
     @property
     def remaining_cost(self) -> float:
         """Relative cost of those."""
-        return self._cell.cost * self.jobs_left
+        return sum(self._cell.cost[phase] * count for phase, count in self._left().items())
+
+    def _left(self) -> dict[str, int]:
+        confirmations = self._open[CONFIRM]
+        return {SEARCH: len(self._open[SEARCH]), CONFIRM: 0 if confirmations and self._hopeless else len(confirmations)}
 
     def result(self, linear_baseline: float) -> CellResult:
         """What an adaptive sweep is told of the cell."""
@@ -153,7 +157,8 @@ class CellStudy:
             fields, seed = self._confirmed_fields, self._plan.confirm_seed(number)
         self._open[phase].discard(number)
         self._running.add(trial_id)
-        return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
+        config = self._cell.config(fields, seed, phase)
+        return Job(trial_id, self._cell.name, phase, number, self._cell.compared, config)
 
     def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
         self._study.enqueue_trial(self._given(trial_id, number), user_attrs={"trial_id": trial_id})

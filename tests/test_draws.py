@@ -17,16 +17,17 @@ from study.cells import CellStudies, Job
 from study.draws import random_draws, sobol_draws, value_at
 from study.finished import finished_trials
 from study.plan import Plan
-from study.samplers import POPULATION, SAMPLERS, STARTUP_TRIALS, SearchMethod
+from study.samplers import SAMPLERS, STARTUP_TRIALS, SearchMethod
 
-DRAWN = {"random": 8, "sobol": 8, "nsga2": POPULATION}  # search trials that are draws, the known point among them
+TRIALS = 6  # of a cell
+DRAWN = dict.fromkeys(("random", "sobol", "nsga2"), TRIALS)  # how many are draws, the known point among them
 FIELDS = ("learning_rate", "regularizer_strength", "modulation_band")
 
 
 @pytest.fixture
 def plan(tiny_plan: Plan) -> Plan:
     """Two cells that share one searched field; the second searches another one too."""
-    return dataclasses.replace(tiny_plan, trials_per_cell=8, confirm_seeds=1)
+    return dataclasses.replace(tiny_plan, trials_per_cell=TRIALS, confirm_seeds=1)
 
 
 def searched(jobs: list[Job]) -> dict[tuple[str, int], float]:
@@ -57,16 +58,16 @@ def test_draws_depend_neither_on_order_nor_on_other_cells_nor_on_what_has_ended(
     assert together == turned
     if sampler != "sobol":  # whose dimensions are the fields of all cells
         assert alone.items() <= together.items()
-    assert len({rate for (cell, _), rate in together.items() if cell == first.name}) == 8
+    assert len({rate for (cell, _), rate in together.items() if cell == first.name}) == TRIALS
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_resumed_search_draws_what_the_uninterrupted_one_would_have(plan: Plan, sampler: str, seed: int) -> None:
     """Whichever trials are kept, as after a driver's death with several workers."""
     method, drawn = SearchMethod(sampler), DRAWN.get(sampler, STARTUP_TRIALS)
     jobs = run_all(CellStudies(plan, method=method), best_in_the_middle)
-    kept = random.Random(seed).sample([job for job in jobs if job.phase == "search"], 6)
+    kept = random.Random(seed).sample([job for job in jobs if job.phase == "search"], 5)
     rows = [row_of(job, *best_in_the_middle(job)) for job in kept]
     again = searched(run_all(CellStudies(plan, finished_trials(rows, []), method), best_in_the_middle))
     before = searched(jobs)
