@@ -81,8 +81,8 @@ def _phases(run: OpenedRun, part: Part) -> Iterator[str]:
     for (searched, confirmed), count in told.items():
         where = "" if count == len(cells) else f" in {plural(count, 'cell')}"
         yield (
-            f"Search trials ran with {searched}, confirmations with {confirmed}{where}: their accuracies and seconds are "
-            "not comparable, and the best settings may differ."
+            f"Search trials ran with {searched}, confirmations with {confirmed}{where}: their accuracies and seconds "
+            "are not comparable, and the best settings may differ."
         )
 
 
