@@ -107,7 +107,8 @@ class Sweep:
         search_fixed: fixed values of the search trials alone, such as `{"steps": 500}` for a search that is shorter
             than the confirmations. They win over recipe and `fixed`, not over `--set`; giving steps unsets epochs, and
             the other way round. Neither a compared nor a searched field can be among them, nor the data set.
-        trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
+        trials_per_cell: search trials a cell; the first is the recipe's own point, and what is drawn at random is the
+            same in every cell that searches the field. Unused where nothing is searched.
         next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.
         conclusions: what that rule has found so far; a report begins with it.
         objectives: columns of `trials` that the search improves; the first, which picks the point to confirm, is
