@@ -13,7 +13,19 @@ from optuna.distributions import CategoricalDistribution as Choice
 from optuna.distributions import FloatDistribution as Float
 from optuna.distributions import IntDistribution as Int
 
-__all__ = ["CellResult", "Choice", "Conclusions", "Fields", "Float", "Int", "Recipe", "Scale", "Space", "Sweep"]
+__all__ = [
+    "CellResult",
+    "Choice",
+    "Conclusions",
+    "ConfirmSeeds",
+    "Fields",
+    "Float",
+    "Int",
+    "Recipe",
+    "Scale",
+    "Space",
+    "Sweep",
+]
 
 Fields = dict[str, Any]
 """Values of trial fields by name; the names are those of `study.config.TrialConfig`."""
@@ -25,6 +37,12 @@ Recipe = Callable[[Fields], Fields]
 """A named way to train: the cell's other fields (depth, data set, ...) in, the recipe's own fields out.
 
 It gives a complete working point. Where a sweep searches one of its fields, the recipe's value is the first trial.
+"""
+
+ConfirmSeeds = int | Callable[[Fields], int]
+"""How many fresh seeds confirm a cell's best point: one number for all cells, or a function of a cell's fields.
+
+The function is given what `search` is given, and the recipe's name as `recipe` where recipes are compared.
 """
 
 
@@ -65,13 +83,15 @@ def conclude_nothing(_results: Sequence[CellResult]) -> Sequence[str]:
 class Scale:
     """One size of a question: what replaces the sweep's own values when it is run at this size.
 
-    `published` holds test errors that others report, by the cell's name, to stand beside ours.
+    `fixed` and `search_fixed` are added to the sweep's, and win over them. `published` holds test errors that others
+    report, by the cell's name, to stand beside ours.
     """
 
     fixed: Fields = field(default_factory=dict)
     compare: Mapping[str, Sequence[Any] | Mapping[str, Recipe]] = field(default_factory=dict)
+    search_fixed: Fields = field(default_factory=dict)
     trials_per_cell: int | None = None
-    confirm_seeds: int | None = None
+    confirm_seeds: ConfirmSeeds | None = None
     next_cells: NextCells | None = None
     published: Mapping[str, float] = field(default_factory=dict)
 
@@ -84,12 +104,17 @@ class Sweep:
         compare: field name to the values compared. `recipe` takes a mapping from recipe name to recipe.
         search: from all fields of a cell (compared, fixed and the recipe's) to what is searched there.
         fixed: values that every trial shares; a recipe wins over them.
-        trials_per_cell: search trials a cell; the first is the recipe's own point. Unused where nothing is searched.
+        search_fixed: fixed values of the search trials alone, such as `{"steps": 500}` for a search that is shorter
+            than the confirmations. They win over recipe and `fixed`, not over `--set`; giving steps unsets epochs, and
+            the other way round. Neither a compared nor a searched field can be among them, nor the data set.
+        trials_per_cell: search trials a cell; the first is the recipe's own point, and what is drawn at random is the
+            same in every cell that searches the field. Unused where nothing is searched.
         next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.
         conclusions: what that rule has found so far; a report begins with it.
         objectives: columns of `trials` that the search improves; the first, which picks the point to confirm, is
             `val_accuracy`.
-        confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline.
+        confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline. May be
+            a function, such as `lambda fields: 5 if fields["depth"] > 44 else 3`; `--confirm-seeds` wins over both.
         scales: the sizes at which the question can be asked; `quick` is the default.
     """
 
@@ -97,8 +122,9 @@ class Sweep:
     scales: Mapping[str, Scale]
     search: Callable[[Fields], Space] = search_nothing
     fixed: Fields = field(default_factory=dict)
+    search_fixed: Fields = field(default_factory=dict)
     next_cells: NextCells | None = None
     conclusions: Conclusions = conclude_nothing
     objectives: tuple[str, ...] = ("val_accuracy",)
     trials_per_cell: int = 8
-    confirm_seeds: int = 3
+    confirm_seeds: ConfirmSeeds = 3

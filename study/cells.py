@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.samplers import QMCSampler
 from optuna.trial import TrialState
 
 from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, TrialConfig
 from study.finished import FinishedTrial, Row, hopeless, outcome
-from study.plan import Plan, PlannedCell
+from study.plan import Plan
+from study.planned_cell import PlannedCell
 from study.samplers import SearchMethod
 
 
@@ -57,14 +57,16 @@ class CellStudy:
         self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
         finished = sorted(finished, key=lambda trial: trial.number)
         searched = sum(trial.row["phase"] == SEARCH for trial in finished)
-        self._study = method.study(f"{plan.seed}:{cell.name}", searched, plan.objectives)
+        self._study = method.study(
+            seed=plan.seed, cell=cell.name, begun=searched, objectives=plan.objectives, fields=plan.searched_fields
+        )
         self._asked: dict[str, optuna.Trial] = {}
         self._reported: dict[str, set[int]] = defaultdict(set)
         self._running: set[str] = set()
         self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
-        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirm_seeds))}
+        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirmations_of(cell)))}
         for trial in finished:
             self._restore(trial)
 
@@ -81,13 +83,16 @@ class CellStudy:
     @property
     def jobs_left(self) -> int:
         """Runs that are not handed out yet."""
-        confirmations = self._open[CONFIRM]
-        return len(self._open[SEARCH]) + (0 if confirmations and self._hopeless else len(confirmations))
+        return sum(self._left().values())
 
     @property
     def remaining_cost(self) -> float:
         """Relative cost of those."""
-        return self._cell.cost * self.jobs_left
+        return sum(self._cell.cost[phase] * count for phase, count in self._left().items())
+
+    def _left(self) -> dict[str, int]:
+        confirmations = self._open[CONFIRM]
+        return {SEARCH: len(self._open[SEARCH]), CONFIRM: 0 if confirmations and self._hopeless else len(confirmations)}
 
     def result(self, linear_baseline: float) -> CellResult:
         """What an adaptive sweep is told of the cell."""
@@ -119,7 +124,6 @@ class CellStudy:
         if trial is None:
             return
         state, values = outcome(row, self._plan.objectives)
-        trial.set_user_attr("trial_id", job.trial_id)
         self._study.tell(trial, values, state=state)
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
@@ -153,25 +157,25 @@ class CellStudy:
             fields, seed = self._confirmed_fields, self._plan.confirm_seed(number)
         self._open[phase].discard(number)
         self._running.add(trial_id)
-        return Job(trial_id, self._cell.name, phase, number, self._cell.compared, self._cell.config(fields, seed))
+        config = self._cell.config(fields, seed, phase)
+        return Job(trial_id, self._cell.name, phase, number, self._cell.compared, config)
 
     def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
-        if trial_id in self._begun:  # its checkpoint is of the point that the sampler drew then
-            self._study.enqueue_trial({name: getattr(self._begun[trial_id], name) for name in self._cell.search})
-        elif number == 0:
-            self._study.enqueue_trial(self._cell.known)
+        self._study.enqueue_trial(self._given(trial_id, number), user_attrs={"trial_id": trial_id})
         trial = self._study.ask(self._cell.search)
         self._asked[trial_id] = trial
         return trial.params
 
+    def _given(self, trial_id: str, number: int) -> dict[str, Any]:
+        """The searched fields that the sampler is not asked for: all of them, or none."""
+        if trial_id in self._begun:  # its checkpoint is of the point that was proposed then
+            return {name: getattr(self._begun[trial_id], name) for name in self._cell.search}
+        return self._cell.known if number == 0 else {}
+
     def _restore(self, finished: FinishedTrial) -> None:
         self._take_in(finished.row["phase"], finished.number, finished.row)
         if finished.row["phase"] == SEARCH:
-            frozen = finished.frozen(self._cell.search, self._plan.objectives)
-            self._study.add_trial(frozen)
-            # Its place in the sequence is not in the trials; and the known point, number 0, did not come from there.
-            if isinstance(self._study.sampler, QMCSampler) and finished.number > 0:
-                self._study.sampler.sample_relative(self._study, frozen, self._cell.search)
+            self._study.add_trial(finished.frozen(self._cell.search, self._plan.objectives))
         else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
             self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}
 

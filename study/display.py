@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from study.cells import CellStudies
-from study.plan import Plan, PlannedCell
+from study.plan import Plan
+from study.planned_cell import PlannedCell
 from study.prepare import PreparedRun
 
 REFRESHES_A_SECOND = 2
@@ -74,7 +75,7 @@ class Display:
         progress = self._progress_of(row["cell"])
         progress.add(row)
         if row["status"] == "ok" and row.get("train_seconds"):
-            self._cost_done += progress.cell.cost
+            self._cost_done += progress.cell.cost[row["phase"]]
             self._seconds_done += row["train_seconds"]
 
     def _progress_of(self, cell: str) -> "CellProgress":
@@ -108,7 +109,7 @@ class Display:
         """
         if not self._cost_done or self._studies is None:
             return None
-        running = sum(self._progress_of(job.cell).cell.cost / 2 for job in self._studies.running_jobs)
+        running = sum(self._progress_of(job.cell).cell.cost[job.phase] / 2 for job in self._studies.running_jobs)
         work = (self._studies.remaining_cost + running) * self._seconds_done / self._cost_done
         return work / max(1, self._slots())
 

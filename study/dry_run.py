@@ -1,6 +1,7 @@
 """What `--dry-run` prints: what the cells share, what each recipe sets, what is searched, what it will take."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution
@@ -9,8 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_spaces.sweep import Fields
+from study.config import CONFIRM
 from study.forecast import GPU_BYTES, Forecast
-from study.plan import Plan, PlannedCell
+from study.plan import Plan
+from study.planned_cell import PlannedCell
+from study.settings import acting
 from study.terminal import listing_console, plural
 from study.training.memory import PROCESS_BYTES, gpu_share
 
@@ -25,7 +29,8 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     recipes = {name: common(map(own_fields, cells)) for name, cells in _by_recipe(plan.cells).items()}
     lines = [f"{plan.run}: {plan.question}", "", f"Every trial: {_listed(shared)}"]
     lines += [f"{name}: {_listed(_without(own, shared)) or 'as above'}" for name, own in recipes.items() if name]
-    lines += ["", *(f"Searched: {name} {words}" for name, words in spaces.items()), ""]
+    lines += ["", *(f"Searched: {name} {words}" for name, words in spaces.items())]
+    lines += [*_lengths(plan.cells), ""]
     for line in lines:
         console.print(line, markup=False)
     console.print(_cell_table(plan, recipes, spaces))
@@ -60,8 +65,9 @@ def print_forecast(plan: Plan, taken: Forecast, *, elsewhere: bool, console: Con
 
 
 def own_fields(cell: PlannedCell) -> Fields:
-    """The fixed fields of a cell that its name does not tell; what is null does not act."""
-    return {name: value for name, value in cell.fixed.items() if name not in cell.compared and value is not None}
+    """The fixed fields of all trials of a cell that its name does not tell; what is null does not act."""
+    told = {**cell.compared, **cell.search_fixed}
+    return {name: value for name, value in cell.fixed.items() if name not in told and value is not None}
 
 
 def common(fields: Iterable[Fields]) -> Fields:
@@ -86,6 +92,18 @@ def _spaces(cells: Iterable[PlannedCell]) -> dict[str, str]:
     return {name: words.pop() for name, words in found.items() if len(words) == 1}
 
 
+def _lengths(cells: Sequence[PlannedCell]) -> Iterator[str]:
+    """What search trials have otherwise than confirmations, and in how many cells where not in all."""
+    told = Counter(
+        (_listed(acting(cell.search_fixed)), _listed(acting({name: cell.fixed[name] for name in cell.search_fixed})))
+        for cell in cells
+        if cell.search_fixed
+    )
+    for (searched, confirmed), count in told.items():
+        where = "" if count == len(cells) else f" ({plural(count, 'cell')})"
+        yield f"Search trials: {searched}; confirmations: {confirmed}{where}"
+
+
 def _cell_table(plan: Plan, told: Mapping[str, Fields], spaces: Mapping[str, str]) -> Table:
     """Cells, their first trial and counts; cells alike are one row, and what is told above is not told again.
 
@@ -99,7 +117,7 @@ def _cell_table(plan: Plan, told: Mapping[str, Fields], spaces: Mapping[str, str
         own = _without(own_fields(cell), told[cell.compared.get("recipe", NO_RECIPE)])
         known = (_listed({name: cell.known[name]}) + _unless_told(name, cell, spaces) for name in cell.search)
         words = (", ".join(known) or "nothing is searched") + (f"; fixed {_listed(own)}" if own else "")
-        entry = (words, str(plan.trials_of(cell)), str(plan.confirm_seeds))
+        entry = (words, str(plan.trials_of(cell)), str(plan.confirmations_of(cell)))
         rows.setdefault(entry, []).append(cell.name)
     table = Table(box=None, pad_edge=False)
     longest = max(len(cell.name) for cell in plan.cells)
@@ -142,6 +160,6 @@ def _by_depth(plan: Plan, values: dict[str, float]) -> dict[int, float]:
     """The largest value at each depth."""
     largest: dict[int, float] = {}
     for cell in plan.cells:
-        depth = cell.config(cell.known, seed=0).depth
+        depth = cell.examples[CONFIRM].depth
         largest[depth] = max(values[cell.name], largest.get(depth, 0.0))
     return dict(sorted(largest.items()))

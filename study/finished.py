@@ -32,7 +32,7 @@ class FinishedTrial:
     @property
     def number(self) -> int:
         """Which of its cell and phase."""
-        return int(self.row["trial_id"].rpartition(":")[2])
+        return number_of(self.row["trial_id"])
 
     def frozen(self, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> FrozenTrial:
         """As Optuna knows it."""
@@ -45,6 +45,11 @@ class FinishedTrial:
             intermediate_values=dict(self.accuracies),
             user_attrs={"trial_id": self.row["trial_id"]},
         )
+
+
+def number_of(trial_id: str) -> int:
+    """Which of its cell and phase a trial is."""
+    return int(trial_id.rpartition(":")[2])
 
 
 def finished_trials(trials: Iterable[Row], epochs: Iterable[Row]) -> list[FinishedTrial]:

@@ -8,6 +8,8 @@ import heapq
 import json
 import os
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -41,14 +43,17 @@ KEPT_ACTIVATIONS = 2  # a triple keeps the convolution's output and the activati
 WEIGHT_COPIES = 3  # weight, gradient, momentum
 GPU_BYTES = 80e9  # of the card that the count of trials is given for
 
+Place = tuple[str, str]
+"""A cell's name and a phase: whose trials take alike."""
+
 
 @dataclass(frozen=True)
 class Forecast:
     """Seconds an epoch and bytes of each cell, and the run's wall clock.
 
     Attributes:
-        epoch_seconds: cell name to seconds of one epoch.
-        trial_bytes: cell name to peak memory of one trial's tensors.
+        epoch_seconds: cell name to seconds of one epoch; of the longer one where search and confirmations differ.
+        trial_bytes: cell name to peak memory of one trial's tensors; of the larger one where they differ.
         wall_seconds: of the whole run on `workers` workers.
     """
 
@@ -60,40 +65,57 @@ class Forecast:
 
 def forecast(plan: Plan, data: dict[str, AnyData], workers: int, cache: Path | None = None) -> Forecast:
     """Probe what is not known yet, and simulate the run."""
-    readings = Readings(cache or cache_file())
-    deadline = time.monotonic() + PROBE_SECONDS
-    configs = {cell.name: cell.config(cell.known, seed=0) for cell in plan.cells}
-    step_seconds = {}
-    for name, config in configs.items():
-        depths = [other.depth for other in configs.values() if kind_of(other) == kind_of(config)]
-        ends = [config.model_copy(update={"depth": depth}) for depth in dict.fromkeys((min(depths), max(depths)))]
-        for end in ends:
-            if time.monotonic() < deadline or not readings.any:
-                readings.take(end, data[config.dataset])
-        step_seconds[name] = readings.step_seconds(config)
-    images = {name: len(data[config.dataset].train.labels) for name, config in configs.items()}
-    steps = {name: config.steps_per_epoch(images[name]) for name, config in configs.items()}
-    all_steps = {name: config.total_steps(images[name]) for name, config in configs.items()}
-    epoch_seconds = {name: steps[name] * step_seconds[name] * (1.0 + EVALUATION_SHARE) for name in configs}
-    trial_seconds = {
-        name: TRIAL_SECONDS + all_steps[name] * step_seconds[name] * (1.0 + EVALUATION_SHARE) for name in configs
-    }
+    configs = {(cell.name, phase): config for cell in plan.cells for phase, config in cell.examples.items()}
+    step_seconds = _step_seconds(configs, data, Readings(cache or cache_file()))
+    epochs, trials, memory = {}, {}, {}
+    for place, config in configs.items():
+        images = len(data[config.dataset].train.labels)
+        seconds = step_seconds[place] * (1.0 + EVALUATION_SHARE)
+        epochs[place] = config.steps_per_epoch(images) * seconds
+        trials[place] = TRIAL_SECONDS + config.total_steps(images) * seconds
+        memory[place] = trial_bytes(config, data[config.dataset])
     return Forecast(
-        epoch_seconds=epoch_seconds,
-        trial_bytes={name: trial_bytes(config, data[config.dataset]) for name, config in configs.items()},
-        wall_seconds=START_SECONDS + simulate(plan, trial_seconds, workers),
+        epoch_seconds=_of_cells(epochs),
+        trial_bytes=_of_cells(memory),
+        wall_seconds=START_SECONDS + simulate(plan, trials, workers),
         workers=workers,
     )
 
 
-def simulate(plan: Plan, trial_seconds: dict[str, float], workers: int) -> float:
+def _step_seconds(
+    configs: Mapping[Place, TrialConfig], data: dict[str, AnyData], known: "Readings"
+) -> dict[Place, float]:
+    """Seconds of a step of each, from the shallowest and the deepest net of its kind."""
+    deadline = time.monotonic() + PROBE_SECONDS
+    depths: dict[str, set[int]] = defaultdict(set)
+    for config in configs.values():
+        depths[kind_of(config)].add(config.depth)
+    found = {}
+    for place, config in configs.items():
+        ends = sorted(depths[kind_of(config)])
+        for depth in dict.fromkeys((ends[0], ends[-1])):
+            if time.monotonic() < deadline or not known.any:
+                known.take(config.model_copy(update={"depth": depth}), data[config.dataset])
+        found[place] = known.step_seconds(config)
+    return found
+
+
+def _of_cells(values: Mapping[Place, float]) -> dict[str, float]:
+    """The larger value of each cell's two phases."""
+    largest: dict[str, float] = {}
+    for (cell, _), value in values.items():
+        largest[cell] = max(value, largest.get(cell, 0.0))
+    return largest
+
+
+def simulate(plan: Plan, trial_seconds: Mapping[Place, float], workers: int) -> float:
     """Seconds from the first trial's start to the last one's end, when no trial diverges."""
     studies, now = CellStudies(plan), 0.0
     running: list[tuple[float, str]] = []
     while not studies.finished:
         job = studies.next_job() if len(running) < workers else None
         if job is not None:
-            heapq.heappush(running, (now + trial_seconds.get(job.cell, 0.0), job.trial_id))
+            heapq.heappush(running, (now + trial_seconds.get((job.cell, job.phase), 0.0), job.trial_id))
             continue
         now, trial_id = heapq.heappop(running)
         values: dict[str, Any] = dict.fromkeys(plan.objectives, 0.0)

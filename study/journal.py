@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from study.config import SEARCH
 from study.finished import DIRECTIONS, FinishedTrial
-from study.plan import PlannedCell
+from study.planned_cell import PlannedCell
 from study.storage import JOURNAL, Storage
 
 

@@ -71,7 +71,7 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
     with ray_session(options.address) as joined:
         autoscaler = find_autoscaler(display.say) if joined is not None else None
         slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes, autoscaler)
-        slots.check_possible(cell.config(cell.known, seed=0) for cell in prepared.plan.cells)
+        slots.check_possible(config for cell in prepared.plan.cells for config in cell.examples.values())
         if joined is not None:
             display.say(f"Joined the Ray cluster at {joined}: {len(living_nodes())} nodes, {slots.count()} slots.")
         if autoscaler is not None:

@@ -8,7 +8,8 @@ from models.networks import ACTIVATIONS
 from models.regularizers import REGULARIZERS
 from models.schedules import SCHEDULES
 from study.config import refuse_unknown
-from study.plan import Plan, PlannedCell, extremes
+from study.plan import Plan
+from study.planned_cell import PlannedCell, extremes
 
 TABLES: dict[str, Iterable[str]] = {
     "initializer": INITIALIZERS,
@@ -35,4 +36,4 @@ def _values_of(cell: PlannedCell, name: str) -> Sequence[Any]:
     """Every value that the field can take in this cell."""
     if name in cell.search:
         return extremes(cell.search[name])
-    return [getattr(cell.config(cell.known, seed=0), name)]
+    return [getattr(config, name) for config in cell.examples.values()]

@@ -5,15 +5,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
-
 from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
-from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
+from study.config import TrialConfig, refuse_unknown
 from study.finished import DIRECTIONS
-from study.multiply_adds import multiply_adds
+from study.planned_cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
 from study.settings import parse_value, single_values
 from study.sweeps import NamedSweep, answer
 
@@ -21,31 +19,6 @@ SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """One point of the scientific grid.
-
-    Attributes:
-        name: `depth=110,recipe=isometric`; stable, part of every trial_id.
-        compared: the compared names and this cell's values.
-        fixed: all fields that its trials share.
-        search: field name to Optuna distribution; empty where nothing is searched.
-        known: the recipe's own values of the searched fields: the first trial.
-        cost: relative cost of one trial (multiply-adds); only ratios mean something.
-    """
-
-    name: str
-    compared: dict[str, Any]
-    fixed: dict[str, Any]
-    search: dict[str, BaseDistribution]
-    known: dict[str, Any]
-    cost: float
-
-    def config(self, searched: Fields, seed: int) -> TrialConfig:
-        """The validated config of one trial."""
-        return parse_config({**self.fixed, **searched, "seed": seed}, where=f"cell {self.name}")
 
 
 def no_further_cells(_results: Sequence[CellResult]) -> Sequence[PlannedCell]:
@@ -58,6 +31,7 @@ class Plan:
     """A run to be done: the cells and how much of each.
 
     Attributes:
+        confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
         settings: what `--set` changed of the sweep, as it was given.
     """
 
@@ -68,7 +42,7 @@ class Plan:
     seed: int
     cells: tuple[PlannedCell, ...]
     trials_per_cell: int
-    confirm_seeds: int
+    confirm_seeds: int | None
     objectives: tuple[str, ...] = ("val_accuracy",)
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
@@ -81,7 +55,7 @@ class Plan:
 
     def runs_of(self, cell: PlannedCell) -> int:
         """Training runs of a cell: search trials (where something is searched) and confirmations."""
-        return self.trials_of(cell) + self.confirm_seeds
+        return self.trials_of(cell) + self.confirmations_of(cell)
 
     @property
     def is_adaptive(self) -> bool:
@@ -93,9 +67,20 @@ class Plan:
         """Names of the data sets that the run needs, each once."""
         return tuple(dict.fromkeys(cell.fixed["dataset"] for cell in self.cells))
 
+    @cached_property
+    def searched_fields(self) -> tuple[str, ...]:
+        """What the cells that are planned from the start search, each field once, in the order of TrialConfig."""
+        return tuple(name for name in TrialConfig.model_fields if any(name in cell.search for cell in self.cells))
+
     def trials_of(self, cell: PlannedCell) -> int:
         """Search trials of a cell: none where nothing is searched."""
         return self.trials_per_cell if cell.search else 0
+
+    def confirmations_of(self, cell: PlannedCell) -> int:
+        """Fresh seeds on which the cell's best point is trained again."""
+        count = cell.confirm_seeds if self.confirm_seeds is None else self.confirm_seeds
+        assert count is not None  # make_plan leaves it out of the plan only where every cell has it
+        return count
 
     def search_seed(self, number: int) -> int:
         """Seed of search trial `number`: the same in every cell, so that cells are compared on equal draws."""
@@ -111,8 +96,11 @@ class Plan:
         return self.seed * SEEDS_A_RUN % LARGEST_SEED
 
     def declaration(self) -> dict[str, Any]:
-        """What makes two runs the same run; JSON values only. Trials, confirm seeds and workers are not part of it."""
-        cells = {cell.name: _declare(cell) for cell in self.cells}
+        """What makes two runs the same run; JSON values only.
+
+        Trials, confirm seeds and workers are not part of it, but what a sweep's function says of a cell's seeds is.
+        """
+        cells = {cell.name: cell.declaration() for cell in self.cells}
         asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
         declared = {**asked, "cells": cells}
         return dict(json.loads(json.dumps(declared)))
@@ -143,8 +131,8 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
     forced = single_values(overrides.fields, compare)
     points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
-    plan_cell = partial(_plan_cell, named.sweep, scale, forced)
-    cells = tuple(plan_cell(point) for point in points)
+    cell_at = partial(plan_cell, named.sweep, scale, forced)
+    cells = tuple(cell_at(point) for point in points)
     return Plan(
         run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
         sweep=named.name,
@@ -152,12 +140,12 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         scale=scale_name,
         seed=overrides.seed,
         cells=cells,
-        trials_per_cell=_first_given("trials_per_cell", overrides, scale, named.sweep),
-        confirm_seeds=_first_given("confirm_seeds", overrides, scale, named.sweep),
+        trials_per_cell=_trials_per_cell(overrides, scale, named.sweep),
+        confirm_seeds=_confirm_seeds(overrides, scale, named.sweep),
         objectives=named.sweep.objectives,
         published=scale.published,
         settings=overrides.fields,
-        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, plan_cell, cells),
+        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )
 
 
@@ -208,7 +196,7 @@ def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]
 def _adaptive(
     next_points: NextCells | None,
     compare: Mapping[str, Sequence[Any]],
-    plan_cell: Callable[[Fields], PlannedCell],
+    cell_at: Callable[[Fields], PlannedCell],
     first: Sequence[PlannedCell],
 ) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
     """The sweep's rule for further points as one for further cells, on the data sets of the first."""
@@ -219,7 +207,7 @@ def _adaptive(
 
     def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
         points = answer(next_points, results, list, where="next_cells")
-        cells = [plan_cell({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
+        cells = [cell_at({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
         for cell in cells:
             refuse_unknown("dataset of a later cell", cell.fixed["dataset"], datasets)
         return cells
@@ -227,67 +215,12 @@ def _adaptive(
     return next_cells
 
 
-def _plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> PlannedCell:
-    """Fields by rank, low to high: fixed, scale, recipe, compared, --set; then the search takes its own out."""
-    point = dict(point)
-    recipe_name, recipe = point.pop("recipe", (None, lambda _fields: {}))
-    compared = point if recipe_name is None else {**point, "recipe": recipe_name}
-    name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
-    base = {**default_fields(), **sweep.fixed, **scale.fixed, **point, **forced}
-    shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
-    parse_config({**shape, "epochs": 1}, where=f"cell {name}")
-    fields = {**base, **answer(recipe, base, dict, where=f"cell {name}: its recipe"), **point, **forced}
-    if "seed" in fields:
-        raise ValueError(f"cell {name}: seed cannot be set: use --seed, from which each trial's is derived")
-    searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
-    space = {key: value for key, value in searched.items() if key not in {**point, **forced}}
-    cell = PlannedCell(
-        name=name,
-        compared=compared,
-        fixed={key: value for key, value in fields.items() if key not in space},
-        search=dict(space),
-        known={key: fields.get(key) for key in space},
-        cost=multiply_adds(parse_config(fields, where=f"cell {name}")),
-    )
-    _check_space(cell)
-    return cell
+def _trials_per_cell(overrides: Overrides, scale: Scale, sweep: Sweep) -> int:
+    given = (place.trials_per_cell for place in (overrides, scale, sweep))
+    return at_least_one("trials_per_cell", next(count for count in given if count is not None))
 
 
-def default_fields() -> dict[str, Any]:
-    """Every field of a cell as it is where nobody says otherwise."""
-    return {name: info.default for name, info in TrialConfig.model_fields.items() if name != "seed"}
-
-
-def _check_space(cell: PlannedCell) -> None:
-    """The space is of fields, the known point lies in it, and its bounds in the fields' ranges."""
-    for name, distribution in cell.search.items():
-        refuse_unknown("field", name, default_fields(), where=f"cell {cell.name}: searches the ")
-        if not isinstance(distribution, BaseDistribution):
-            raise ValueError(f"cell {cell.name}: {name} is searched as {distribution!r}: give a Float, Int or Choice")
-        if any(isinstance(value, tuple | list) for value in extremes(distribution)):
-            raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
-        if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
-            raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
-        for value in extremes(distribution):
-            cell.config({**cell.known, name: value}, seed=0)
-
-
-def extremes(distribution: Any) -> Sequence[Any]:
-    """The choices of a categorical distribution, else its two ends."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    return (distribution.low, distribution.high)
-
-
-def _declare(cell: PlannedCell) -> dict[str, Any]:
-    search = {name: json.loads(distribution_to_json(distribution)) for name, distribution in cell.search.items()}
-    fixed = {name: value for name, value in cell.fixed.items() if name not in HOUSEKEEPING}
-    return {"fixed": fixed, "search": search, "known": cell.known}
-
-
-def _first_given(name: str, *places: Overrides | Scale | Sweep) -> int:
-    """The count of that name where it is first given; ValueError for one that would leave nothing to do."""
-    count: int = next(value for place in places if (value := getattr(place, name)) is not None)
-    if count < 1:
-        raise ValueError(f"{name} = {count}: give at least 1")
-    return count
+def _confirm_seeds(overrides: Overrides, scale: Scale, sweep: Sweep) -> int | None:
+    """One number for all cells, or None where the sweep's function gives each its own and no option overrides it."""
+    given = declared_confirm_seeds(sweep, scale) if overrides.confirm_seeds is None else overrides.confirm_seeds
+    return None if callable(given) else at_least_one("confirm_seeds", given)

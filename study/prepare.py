@@ -13,10 +13,11 @@ from study.datasets import AnyData, MissingDataset, load_dataset, missing_messag
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
 from study.lock import run_lock
-from study.plan import Plan, PlannedCell
+from study.plan import Plan
+from study.planned_cell import PlannedCell
 from study.provenance import provenance
 from study.records import read_arrow, read_json, recover
-from study.run_file import open_run_file, save_run_file
+from study.run_file import confirm_seeds, open_run_file, save_run_file
 from study.samplers import SearchMethod
 from study.storage import JOURNAL, RESULTS, RUN_FILE, Storage
 
@@ -171,7 +172,8 @@ def _prepare(
 
 def _checkpoints(cell: PlannedCell) -> bool:
     """Whether a trial of the cell may write a checkpoint: the field has a value, or is searched."""
-    return "checkpoint_every_epochs" in cell.search or cell.fixed["checkpoint_every_epochs"] is not None
+    every = [config.checkpoint_every_epochs for config in cell.examples.values()]
+    return "checkpoint_every_epochs" in cell.search or any(every)
 
 
 def _close(prepared: PreparedRun) -> None:
@@ -181,7 +183,9 @@ def _close(prepared: PreparedRun) -> None:
     if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
         export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)
     compared = {name: cell.compared for name, cell in cells.items()}
-    save_run_file(prepared.storage, read_json(prepared.storage, RUN_FILE) | {"compared": compared})
+    content = read_json(prepared.storage, RUN_FILE)
+    seeds = confirm_seeds(prepared.plan, cells.values(), content["confirm_seeds"])
+    save_run_file(prepared.storage, content | {"compared": compared, "confirm_seeds": seeds})
 
 
 def read_finished(storage: Storage) -> list[FinishedTrial]:

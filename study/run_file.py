@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from study.plan import Plan, default_fields
+from study.plan import Plan
+from study.planned_cell import PlannedCell, default_fields
 from study.provenance import machine, provenance
 from study.records import read_json, write_json
 from study.storage import RUN_FILE, Storage
@@ -26,7 +27,7 @@ def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
     differences = list(_differences(_completed(content["declaration"]), _completed(plan.declaration())))
     if differences:
         raise ValueError(_refusal(plan, differences))
-    return content | _asked(plan)
+    return content | _asked(plan, content.get("confirm_seeds"))
 
 
 def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
@@ -46,7 +47,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "question": plan.question,
         "compared": {cell.name: cell.compared for cell in plan.cells},
         "declaration": plan.declaration(),
-        **_asked(plan),
+        **_asked(plan, None),
         "published_test_error": dict(plan.published),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance(),
@@ -55,11 +56,25 @@ def _new(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _asked(plan: Plan) -> dict[str, Any]:
+def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int | dict[str, int]:
+    """Confirmations of every cell: one number, or where they have numbers of their own, cell to number.
+
+    Args:
+        plan: the run.
+        cells: those that are planned by now.
+        known: what the run's file says; cells that an adaptive sweep has yet to come to again stay in it.
+    """
+    if plan.confirm_seeds is not None:
+        return plan.confirm_seeds
+    earlier = known if isinstance(known, dict) else {}
+    return {**earlier, **{cell.name: plan.confirmations_of(cell) for cell in cells}}
+
+
+def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
     """How much of each cell is run, no part of the declaration, so a run can be extended; and what `--set` said."""
     return {
         "trials_per_cell": plan.trials_per_cell,
-        "confirm_seeds": plan.confirm_seeds,
+        "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
         "settings": dict(plan.settings),
     }
 

@@ -1,4 +1,7 @@
-"""Optuna's samplers and pruners by name. A cell has one of each, so nothing is ever ranked across cells."""
+"""Optuna's samplers and pruners by name. A cell has one of each, so nothing is ever ranked across cells.
+
+A sampler here is what proposes points; what is drawn at random is drawn alike in all cells, see `study.draws`.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,11 +15,11 @@ from optuna.samplers import (
     CmaEsSampler,
     GPSampler,
     NSGAIISampler,
-    QMCSampler,
     RandomSampler,
     TPESampler,
 )
 
+from study.draws import PairedSampler, random_draws, sobol_draws
 from study.finished import DIRECTIONS
 
 STARTUP_TRIALS = 4  # of a cell before a model or a median takes over from random draws; spaces have two or three fields
@@ -26,14 +29,13 @@ Sampler = Callable[[int], BaseSampler]
 
 SAMPLERS: dict[str, Sampler] = {
     "tpe": lambda seed: TPESampler(multivariate=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS, seed=seed),
-    "random": lambda seed: RandomSampler(seed=seed),
-    "sobol": lambda seed: QMCSampler(qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False),
+    "random": lambda seed: RandomSampler(seed=seed),  # proposes nothing, so that every trial is a draw
+    "sobol": lambda seed: RandomSampler(seed=seed),
     "gp": lambda seed: GPSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
     "cmaes": lambda seed: CmaEsSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
     "nsga2": lambda seed: NSGAIISampler(population_size=POPULATION, seed=seed),
 }
 
-SEQUENCES = ("sobol",)
 ONE_OBJECTIVE = ("cmaes",)
 
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
@@ -60,19 +62,23 @@ class SearchMethod:
                 f"together: use --scheduler none and one of {able}"
             )
 
-    def study(self, cell: str, begun: int, objectives: Sequence[str]) -> optuna.Study:
+    def study(
+        self, *, seed: int, cell: str, begun: int, objectives: Sequence[str], fields: Sequence[str]
+    ) -> optuna.Study:
         """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.
 
         Args:
-            cell: the name that the sampler is seeded from.
-            begun: trials that the tables hold. A sampler that draws is seeded anew with it, or it would draw the same
-                points again; a sequence keeps its seed and is moved on instead.
+            seed: of the run, for the random draws that all its cells share.
+            cell: its name, which the model is seeded from.
+            begun: trials that the tables hold. The model is seeded anew with it, or it would propose points again.
             objectives: names in `study.finished.DIRECTIONS`.
+            fields: what the cells of the run search.
         """
-        seed = crc32(cell.encode()) + (0 if self.sampler in SEQUENCES else begun)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with warnings.catch_warnings():  # multivariate, constant_liar and QMC have been stable for years
+        with warnings.catch_warnings():  # multivariate and constant_liar have been stable for years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = SAMPLERS[self.sampler](seed)
+            model = SAMPLERS[self.sampler](crc32(f"{seed}:{cell}".encode()) + begun)
+        draw = sobol_draws(seed, fields) if self.sampler == "sobol" else random_draws(seed)
+        sampler = PairedSampler(model, draw, STARTUP_TRIALS)
         directions = [DIRECTIONS[name] for name in objectives]
         return optuna.create_study(directions=directions, sampler=sampler, pruner=PRUNERS[self.scheduler]())

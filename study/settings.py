@@ -31,7 +31,17 @@ def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[
         if isinstance(value, list) and not _takes_list(name):
             which = f"here {', '.join(compared)}" if compared else "and this sweep compares none"
             raise ValueError(f"{name} = {settings[name]}: only compared fields take several values, {which}")
-    return {OTHER_LENGTH[name]: None for name in values if name in OTHER_LENGTH} | values
+    return of_one_length(values)
+
+
+def of_one_length(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with steps unset where epochs are given and the other way round."""
+    return {OTHER_LENGTH[name]: None for name in values if name in OTHER_LENGTH} | dict(values)
+
+
+def acting(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields without the length, epochs or steps, that is not given."""
+    return {name: value for name, value in fields.items() if value is not None or name not in OTHER_LENGTH}
 
 
 def _meant_for(name: str, value: Any) -> Any:

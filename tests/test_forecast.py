@@ -19,13 +19,18 @@ def digits() -> ImageData:
 
 
 def test_one_worker_takes_the_sum(tiny_plan: Plan) -> None:
-    seconds = {cell.name: 1.0 + number for number, cell in enumerate(tiny_plan.cells)}
+    seconds = {
+        (cell.name, phase): 1.0 + number
+        for number, cell in enumerate(tiny_plan.cells)
+        for phase in ("search", "confirm")
+    }
     assert simulate(tiny_plan, seconds, workers=1) == pytest.approx(4 * 1.0 + 4 * 2.0)
 
 
 def test_a_cells_confirmations_wait_for_its_search(tiny_plan: Plan) -> None:
     one = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
-    assert simulate(one, {one.cells[0].name: 1.0}, workers=100) == pytest.approx(2.0)
+    seconds = {(one.cells[0].name, "search"): 1.0, (one.cells[0].name, "confirm"): 3.0}
+    assert simulate(one, seconds, workers=100) == pytest.approx(4.0)
 
 
 def test_seconds_are_linear_in_depth_between_readings(
@@ -46,7 +51,7 @@ def test_what_was_measured_once_is_not_measured_again(
     monkeypatch.setattr(room, "probe", lambda config, _data: probed.append(config) or 0.1)
     for _ in range(2):
         taken = forecast(tiny_plan, {"digits": digits}, 2, tmp_path / "kept.json")
-    assert len(probed) == len({kind_of(cell.config(cell.known, 0)) for cell in tiny_plan.cells}) == 2
+    assert len(probed) == len({kind_of(cell.examples["search"]) for cell in tiny_plan.cells}) == 2
     assert taken.wall_seconds > room.START_SECONDS
     assert len(json.loads((tmp_path / "kept.json").read_text())) == 1
 

@@ -75,7 +75,7 @@ def test_the_known_point_is_the_recipes_own(tiny_sweep: NamedSweep) -> None:
 
 def test_deeper_cells_cost_more_in_proportion(tiny_sweep: NamedSweep) -> None:
     shallow, *_, deep = plan_of(tiny_sweep, depth="20,110").cells
-    assert deep.cost / shallow.cost == pytest.approx(110 / 20, rel=0.2)
+    assert deep.cost["confirm"] / shallow.cost["confirm"] == pytest.approx(110 / 20, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_imagenet_size_nets_are_planned_and_weighed_by_their_own_layouts(tiny_sw
     shape = {"network_size": "imagenet", "depth": "18,34", "width": "64", "recipe": "he_l2"}
     shallow, deep = plan_of(tiny_sweep, dataset="imagefolder", **shape).cells
     assert (shallow.fixed["network_size"], shallow.fixed["depth"]) == ("imagenet", 18)
-    assert deep.cost / shallow.cost == pytest.approx(2.0, rel=0.05)
+    assert deep.cost["confirm"] / shallow.cost["confirm"] == pytest.approx(2.0, rel=0.05)
 
 
 def test_runs_of_neighbouring_seeds_share_no_trial_seed(tiny_sweep: NamedSweep) -> None:

@@ -211,7 +211,7 @@ POINT = 0.0123  # where no sampler begins
 
 def begun_trial(plan: Plan, storage: Storage) -> bytes:
     """Leave what a driver that was killed leaves: four epochs of a search trial at POINT."""
-    config = plan.cells[0].config({"learning_rate": POINT}, seed=plan.search_seed(0))
+    config = plan.cells[0].config({"learning_rate": POINT}, seed=plan.search_seed(0), phase="search")
     torch.set_num_threads(1)
     saved: list[bytes] = []
     for record in training(config, load_dataset("digits")).epochs(keep=saved.append):
@@ -242,7 +242,7 @@ def test_a_checkpoint_that_is_no_good_costs_its_epochs_and_is_spoken_of_once(
     """Sound by its digest, and not to be read: as another version of torch or of this code may leave it."""
     plan, storage = make_plan(long_sweep), Storage.at("results/long-quick")
     content = begun_trial(plan, storage)
-    config = plan.cells[0].config({"learning_rate": POINT}, seed=plan.search_seed(0))
+    config = plan.cells[0].config({"learning_rate": POINT}, seed=plan.search_seed(0), phase="search")
     Checkpoints(storage).save(SEARCH, config, content[: len(content) // 2])
     run_sweep(long_sweep)
     trials = read_table("long-quick", "trials")

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from study.analysis.tuning import best_settings, box_edges, isolation_curves
+from study.analysis.tuning import best_settings, box_edges, isolation_curves, known_point_wins
 
 
 def search(**columns: list[object]) -> pd.DataFrame:
@@ -75,6 +75,18 @@ def test_best_settings_show_the_best_and_all_as_good_as_it() -> None:
     assert found["least"].tolist() == [0.1, 0.01]
     assert found["most"].tolist() == [0.3, 0.01]
     assert found["near"].tolist() == [2, 1]
+
+
+def test_the_known_point_wins_where_no_rival_is_better() -> None:
+    """Cell a: beaten; b: it ties; c: its only rival diverged; d: it diverged itself; e: it wins."""
+    rows = search(
+        cell=list("aabbccddde" + "ee"), val_accuracy=[0.7, 0.9, 0.8, 0.8, 0.5, None, None, 0.6, 0.7, 0.9, 0.8, 0.7]
+    )
+    number = rows.groupby("cell").cumcount().astype(str)
+    rows = rows.assign(trial_id="run:" + rows["cell"] + ":search:" + number)
+    rows["status"] = rows["status"].mask(rows["val_accuracy"].isna(), "diverged")
+    assert known_point_wins(rows) == (2, 4)
+    assert known_point_wins(rows.head(0)) == (0, 0)
 
 
 def test_nothing_lies_beyond_the_fields_own_range() -> None:

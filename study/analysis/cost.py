@@ -12,10 +12,9 @@ import pandas as pd
 from optuna.study import StudyDirection
 from scipy import special
 
-from study.analysis.scores import groups_of, scored, select
+from study.analysis.scores import KNOWN_POINT, groups_of, scored, select
 from study.finished import DIRECTIONS
 
-KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends.
 UNKNOWN_DEVICE = "unknown"  # of trials that ended before they could say, where the others ran on several
 RANDOM_SAMPLERS = ("random", "qmc", "sobol")
 SECONDS_PER_HOUR = 3_600.0

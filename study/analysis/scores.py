@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 FAILURES = ("diverged", "failed", "out_of_memory")
+KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends: the recipe's own point.
 STATUSES = ("ok", "pruned", *FAILURES)
 
 # Metric -> (words for it, key of the same split in the linear baseline). Only accuracies have a chance level.

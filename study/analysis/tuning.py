@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.scores import select
+from study.analysis.scores import KNOWN_POINT, select
 from study.config import TrialConfig
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -108,6 +108,17 @@ def best_settings(trials: pd.DataFrame, *, by: Sequence[str], knob: str) -> pd.D
     best = _best(rows, axes).set_index(axes).rename(columns={knob: "best"})
     spread = near.agg(least="min", most="max", near="size")
     return best.join(spread)[["best", "least", "most", "near", "val_accuracy", "trials"]].reset_index()
+
+
+def known_point_wins(trials: pd.DataFrame) -> tuple[int, int]:
+    """In how many cells no search trial beat the first, the recipe's own point; and of how many that had a rival.
+
+    Trials that did not end with an accuracy beat nothing and are no rivals.
+    """
+    rows = _finished(trials, ["cell"])
+    rows = rows[rows.groupby("cell")["trial_id"].transform("size") > 1]
+    top = rows[rows["val_accuracy"] == rows.groupby("cell")["val_accuracy"].transform("max")]
+    return int(top["trial_id"].str.endswith(KNOWN_POINT).sum()), rows["cell"].nunique()
 
 
 def _finished(trials: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -63,15 +63,14 @@ class Demand(DriverOnly, Callback):
             self._tell(asks)
 
     def _wanted(self) -> list[Ask]:
-        """What the jobs that run and those that are left ask: of a cell's jobs each as its first."""
+        """What the jobs that run and those that are left ask: of a cell's jobs each as the largest."""
         counts = Counter(job.cell for job in self._studies.running_jobs)
         if not self._ends():
             counts.update(self._studies.jobs_left)
         return [ask for name, count in counts.items() if count for ask in [self._ask(name)] * count]
 
     def _ask(self, cell: str) -> Ask:
-        planned = self._studies.planned[cell]
-        return self._slots.ask(planned.config(planned.known, seed=0))
+        return max(map(self._slots.ask, self._studies.planned[cell].examples.values()))
 
     def _tell(self, asks: list[Ask]) -> None:
         self._asked, self._told_at = asks, time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 from study.report.opened_run import OpenedRun
 
 DEFAULTS = {"scale": "quick", "seed": 0, "sampler": "tpe", "scheduler": "none"}  # of the command line
-COUNTS = {"--trials": "trials_per_cell", "--confirm-seeds": "confirm_seeds"}  # said always: a sweep's own may change
+COUNTS = {"--trials": "trials_per_cell", "--confirm-seeds": "confirm_seeds"}  # said: a sweep's own number may change
 
 
 def commands_of(run: OpenedRun) -> list[str]:
@@ -34,7 +34,7 @@ def _options(run: OpenedRun) -> Iterator[str]:
         if facts.get(name, default) != default:
             yield from (f"--{name}", str(facts[name]))
     for option, name in COUNTS.items():
-        if name in facts:
+        if isinstance(facts.get(name), int):  # else each cell has its declared one
             yield from (option, str(facts[name]))
     if run.name != f"{facts.get('sweep')}-{facts.get('scale')}":
         yield from ("--run", run.name)

@@ -26,7 +26,7 @@ def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     rows = rows[rows["phase"] == CONFIRM]
     baseline = float((part.linear_baseline or {}).get("validation_accuracy", 0.0))
     for cell, seeds in rows.groupby("cell", sort=False):
-        if cell in run.facts["compared"] and len(seeds) >= int(run.facts.get("confirm_seeds", 0)):
+        if cell in run.facts["compared"] and len(seeds) >= run.confirmations_of(str(cell)):
             numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
             accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
             yield CellResult(run.facts["compared"][cell], accuracies, baseline)

@@ -8,6 +8,7 @@ import pandas as pd
 from study.analysis.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, at_chance, scored
+from study.config import CONFIRM
 from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
     COLORS,
@@ -33,6 +34,7 @@ COST_NOTE = (
     "All trials of a cell, search and confirmation, also those that failed or were pruned; seconds are medians of the "
     "finished ones, with the middle half in brackets."
 )
+PHASES_NOTE = " Search trials and confirmations are apart, for they do not train alike."
 TARGET_NOTE = (
     "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
     "Expected: with seeds that never reach it run to their end and another begun."
@@ -44,11 +46,14 @@ MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged o
 def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
     """Seconds by depth, seconds to the target, Pareto front, what more trials would bring, where training diverges."""
     axes = part.axes or ["cell"]
-    blocks = [_costs(part, axes), *_target(run, part, axes), *_front(part, axes), *_divergence(run, part)]
+    blocks = [_costs(run, part, axes), *_target(run, part, axes), *_front(part, axes), *_divergence(run, part)]
     return Section(anchor, "Cost, and where training diverges", "", [*blocks, _expected(run, part)])
 
 
-def _costs(part: Part, axes: list[str]) -> Block:
+def _costs(run: OpenedRun, part: Part, axes: list[str]) -> Block:
+    note = COST_NOTE
+    if run.search_fixed:
+        axes, note = [*axes, "phase"], COST_NOTE + PHASES_NOTE
     costs = cost_table(part.trials, by=axes)
     spread = zip(costs["median_seconds"], costs["spread_low"], costs["spread_high"], strict=True)
     words = [
@@ -60,7 +65,7 @@ def _costs(part: Part, axes: list[str]) -> Block:
         **{"device": "device", "trials": "trials", "took": "one trial", "hours": "hours in all"},
         **{"images_per_second": "images a second", "memory": "peak memory, MiB"},
     }
-    return table("Cost by cell", costs, columns, note=COST_NOTE, folded=len(costs) > 8)
+    return table("Cost by cell", costs, columns, note=note, folded=len(costs) > 8)
 
 
 def _target(run: OpenedRun, part: Part, axes: list[str]) -> Iterator[Block]:
@@ -81,7 +86,7 @@ def _target(run: OpenedRun, part: Part, axes: list[str]) -> Iterator[Block]:
 
 def _front(part: Part, axes: list[str]) -> Iterator[Block]:
     curve = depth_curve(part.trials, by=axes)
-    costs = cost_table(part.trials, by=axes)
+    costs = cost_table(part.trials[part.trials["phase"] == CONFIRM], by=axes)
     cells = curve.merge(costs[[*axes, "median_seconds"]], on=axes).dropna(subset=["median_seconds"])
     if cells.empty or costs["device"].nunique() != 1:
         return

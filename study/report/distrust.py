@@ -1,6 +1,8 @@
 """What to distrust in a run: few seeds, edges of boxes, pruned or failed trials, mixed commits. Tables to words."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from study.analysis.scores import FAILURES, VERDICT_FROM
 from study.analysis.tuning import box_edges
 from study.config import CONFIRM, SEARCH
 from study.report.opened_run import OpenedRun, Part
+from study.settings import acting
 from study.terminal import plural
 
 FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.
@@ -62,11 +65,29 @@ def _search(run: OpenedRun, part: Part) -> Iterator[str]:
             f"{few} in some cells, of which the first is the recipe's own point: another search could find other "
             "settings. The intervals are over seeds and do not include that."
         )
+    yield from _phases(run, part)
     edges = box_edges(part.trials, run.spaces)
     if len(edges):
         fields = ", ".join(f"{field} ({count})" for field, count in edges["field"].value_counts().items())
         cells = plural(edges["cell"].nunique(), "cell")
         yield f"The best point lies on the edge of its box in {cells}: {fields}. See the page's Edges of boxes."
+
+
+def _phases(run: OpenedRun, part: Part) -> Iterator[str]:
+    """What search trials had otherwise than confirmations."""
+    cells = set(part.trials["cell"])
+    phases = (sides for cell, sides in run.search_fixed.items() if cell in cells)
+    told = Counter(tuple(map(_listed, sides)) for sides in phases)
+    for (searched, confirmed), count in told.items():
+        where = "" if count == len(cells) else f" in {plural(count, 'cell')}"
+        yield (
+            f"Search trials ran with {searched}, confirmations with {confirmed}{where}: their accuracies and seconds "
+            "are not comparable, and the best settings may differ."
+        )
+
+
+def _listed(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in acting(fields).items())
 
 
 def _outdone(run: OpenedRun, part: Part) -> Iterator[str]:

@@ -112,9 +112,25 @@ class OpenedRun:
     @property
     def planned(self) -> int:
         """How many trials the run will have: searches (where a cell searches anything) and confirmations."""
-        searches, confirms = (int(self.facts.get(name, 0)) for name in ("trials_per_cell", "confirm_seeds"))
-        cells = self.facts["compared"]
-        return sum((searches if self.spaces.get(cell) else 0) + confirms for cell in cells)
+        return sum(self._searches_of(cell) + self.confirmations_of(cell) for cell in self.facts["compared"])
+
+    def _searches_of(self, cell: str) -> int:
+        return int(self.facts.get("trials_per_cell", 0)) if self.spaces.get(cell) else 0
+
+    def confirmations_of(self, cell: str) -> int:
+        """How many a cell will have: run.json holds one number for all, or cell to number."""
+        seeds = self.facts.get("confirm_seeds", 0)
+        return int(seeds.get(cell, 0) if isinstance(seeds, dict) else seeds)
+
+    @cached_property
+    def search_fixed(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+        """Cell -> the fixed fields in which its phases differ: those of the search, those of the confirmations."""
+        cells = self.facts.get("declaration", {}).get("cells", {})
+        return {
+            cell: (declared["search_fixed"], {name: declared["fixed"].get(name) for name in declared["search_fixed"]})
+            for cell, declared in cells.items()
+            if "search_fixed" in declared
+        }
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -133,11 +149,10 @@ class OpenedRun:
 
     def _is_over(self, cell: str, rows: pd.DataFrame) -> bool:
         """Whether a cell has all its trials, or no point of its search is worth confirming."""
-        searches, confirms = (int(self.facts.get(name, 0)) for name in ("trials_per_cell", "confirm_seeds"))
         searched = rows[rows["phase"] == SEARCH]
-        if len(searched) < (searches if self.spaces.get(cell) else 0):
+        if len(searched) < self._searches_of(cell):
             return False
-        whole = int((rows["phase"] == CONFIRM).sum()) >= confirms
+        whole = int((rows["phase"] == CONFIRM).sum()) >= self.confirmations_of(cell)
         return whole or hopeless(searched.to_dict("records"), self.objectives)
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:

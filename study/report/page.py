@@ -5,6 +5,7 @@ escapes, and the page's script puts them into the document as text. A content se
 """
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -128,7 +129,8 @@ def state_of(run: OpenedRun) -> str:
 
 def trial_table(run: OpenedRun) -> dict[str, Any]:
     """The trials as columns and rows for the page's script: what varies between them, what came of them, its errors."""
-    settings = [name for name in dict.fromkeys([*run.axes, *run.knobs, "seed"]) if name in run.trials]
+    otherwise = [name for fields, _ in run.search_fixed.values() for name in fields]
+    settings = [name for name in dict.fromkeys([*run.axes, *run.knobs, *otherwise, "seed"]) if name in run.trials]
     outcome = run.trials["error"].notna().any()
     names = ["trial_id", "phase", "status", *MEASURES[:2], *settings, *MEASURES[2:], *(["error"] if outcome else [])]
     kept = run.trials if len(run.trials) <= MOST_TRIALS else most_wanted(run.trials).head(MOST_TRIALS)
@@ -159,7 +161,7 @@ def provenance_of(run: OpenedRun) -> list[tuple[str, str]]:
         if trials["finished_at"].notna().any()
         else None,
         "trials a cell": facts.get("trials_per_cell"),
-        "confirmed seeds a cell": facts.get("confirm_seeds"),
+        "confirmed seeds a cell": _seeds_in_words(run),
         "commits": ", ".join(map(str, trials["commit"].dropna().unique())),
         "devices": ", ".join(map(str, trials["device"].dropna().unique())),
         "hosts": ", ".join(map(str, trials["host"].dropna().unique())),
@@ -167,6 +169,14 @@ def provenance_of(run: OpenedRun) -> list[tuple[str, str]]:
         **facts.get("machine", {}),
     }
     return [(name, str(value)) for name, value in stated.items() if value not in (None, "")]
+
+
+def _seeds_in_words(run: OpenedRun) -> str:
+    """`5`, or where cells have numbers of their own `3 in 16 cells, 5 in 4 cells`; empty where nothing is said."""
+    counts = Counter(run.confirmations_of(cell) for cell in run.facts["compared"])
+    if len(counts) == 1:
+        return str(next(iter(counts)) or "")
+    return ", ".join(f"{seeds} in {plural(cells, 'cell')}" for seeds, cells in sorted(counts.items()))
 
 
 def place_of(run: OpenedRun) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.importance import importances
-from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves
+from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves, known_point_wins
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import (
     bar_chart,
@@ -50,9 +50,14 @@ def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
     blocks += [*_isolation(part, run.knobs), _edges(part, spaces)]
     if "depth" in part.axes:
         blocks += [_moves(part, knob, spaces) for knob in run.knobs]
-    return Section(
-        anchor, "What mattered", INTRO, [block for block in blocks if block.chart or block.rows or block.note]
-    )
+    shown = [block for block in blocks if block.chart or block.rows or block.note]
+    return Section(anchor, "What mattered", f"{INTRO} {_known_point(part)}".strip(), shown)
+
+
+def _known_point(part: Part) -> str:
+    """What the search added to the recipes; nothing where no cell has more than one finished trial."""
+    won, cells = known_point_wins(part.trials)
+    return f"The recipe's own point won the search in {won} of {plural(cells, 'cell')}." if cells else ""
 
 
 def _importance(found: pd.DataFrame) -> Block:
