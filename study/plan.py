@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
 from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
-from study.config import HOUSEKEEPING, TrialConfig, parse_config, refuse_unknown
+from study.config import HOUSEKEEPING, Proxy, TrialConfig, parse_config, refuse_unknown
 from study.finished import DIRECTIONS
 from study.multiply_adds import multiply_adds
 from study.settings import parse_value, single_values
@@ -42,6 +42,12 @@ class PlannedCell:
     search: dict[str, BaseDistribution]
     known: dict[str, Any]
     cost: float
+
+    @property
+    def proxy(self) -> Proxy:
+        """The images that its trials see; the whole data set where a search varies them."""
+        varies = any(name in self.search for name in Proxy._fields)
+        return Proxy(self.fixed["dataset"]) if varies else Proxy(*(self.fixed[name] for name in Proxy._fields))
 
     def config(self, searched: Fields, seed: int) -> TrialConfig:
         """The validated config of one trial."""
@@ -211,17 +217,17 @@ def _adaptive(
     plan_cell: Callable[[Fields], PlannedCell],
     first: Sequence[PlannedCell],
 ) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
-    """The sweep's rule for further points as one for further cells, on the data sets of the first."""
+    """The sweep's rule for further points as one for further cells, on the images that the first see."""
     if next_points is None:
         return no_further_cells
     recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
-    datasets = {cell.fixed["dataset"] for cell in first}  # which are loaded before Ray starts
+    proxies = {cell.proxy.name for cell in first}  # which are checked, and have baselines, before Ray starts
 
     def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
         points = answer(next_points, results, list, where="next_cells")
         cells = [plan_cell({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
         for cell in cells:
-            refuse_unknown("dataset of a later cell", cell.fixed["dataset"], datasets)
+            refuse_unknown("dataset of a later cell", cell.proxy.name, proxies)
         return cells
 
     return next_cells
