@@ -35,7 +35,8 @@ class CellResult:
     Attributes:
         compared: the compared names and the cell's values.
         accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance.
-        linear_baseline: validation accuracy of logistic regression on the cell's data set.
+        linear_baseline: validation accuracy of logistic regression on the images that the cell's trials see; where it
+            searches `image_size` or `train_images`, on the whole data set.
     """
 
     compared: Fields
