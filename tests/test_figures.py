@@ -125,6 +125,14 @@ def test_many_close_depths_print_without_overlap() -> None:
     assert len(axes.get_xticks(minor=True)) >= 66 - len(places)
 
 
+def test_the_nearest_neighbour_is_drawn_beside_the_linear_baseline() -> None:
+    both = {**BASELINE, "nearest neighbour": {"validation_accuracy": 0.9, "test_accuracy": 0.9}}
+    line = depth_curve_figure(curve_of([8, 20], ["he_l2"]), both, "")
+    assert {"linear baseline 0.850", "nearest neighbour 0.900"} <= set(texts(line))
+    note = depth_curve_figure(curve_of([8], ["he_l2", "isometric"]), both, "").get_supxlabel().replace("\n", " ")
+    assert "Dashed: linear baseline 0.850, nearest neighbour 0.900." in note
+
+
 def test_other_axes_give_a_dot_a_cell_highest_on_top() -> None:
     curve = curve_of([8], ["he_l2", "isometric", "orthonormal"], diverged="orthonormal")
     figure = depth_curve_figure(curve, BASELINE, "")
