@@ -29,18 +29,8 @@ from study.training.network import build_network
 from study.training.proxies import proxy_bytes, proxy_shape
 
 KIND = (  # fields that decide what a step costs, depth apart
-    *(
-        "dataset",
-        "image_size",
-        "augmentation",
-        "architecture",
-        "network_size",
-        "width",
-        "activation",
-        "regularizer",
-        "modulation",
-    ),
-    *("optimizer", "batch_size", "precision"),
+    *("dataset", "image_size", "augmentation", "architecture", "network_size", "width", "activation"),
+    *("regularizer", "modulation", "optimizer", "batch_size", "precision"),
 )
 PROBE_SECONDS = 20.0  # of all probes together; kinds that it does not reach take the first kind's readings
 WARM_STEPS, TIMED_STEPS = 2, 6

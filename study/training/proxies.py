@@ -44,7 +44,7 @@ def proxied(data: AnyData, proxy: Proxy, device: torch.device) -> AnyData:
     Args:
         data: the whole set.
         proxy: what is wanted of it.
-        device: where images are averaged; CPU and GPU give the same ones.
+        device: where images are averaged.
 
     Raises:
         ValueError: the set does not allow it (`check_proxy`).
