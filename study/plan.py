@@ -120,8 +120,7 @@ class Plan:
         """What makes two runs the same run; JSON values only. Trials, confirm seeds and workers are not part of it."""
         cells = {cell.name: _declare(cell) for cell in self.cells}
         asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
-        declared = {**asked, "cells": cells}
-        return dict(json.loads(json.dumps(declared)))
+        return dict(json.loads(json.dumps({**asked, "cells": cells})))
 
 
 @dataclass(frozen=True)
@@ -272,8 +271,10 @@ def _check_space(cell: PlannedCell) -> None:
             raise ValueError(f"cell {cell.name}: {name} is searched as {distribution!r}: give a Float, Int or Choice")
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
-        if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
-            raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
+        known = cell.known[name]
+        missing = known is None and not isinstance(distribution, CategoricalDistribution)
+        if missing or not distribution._contains(distribution.to_internal_repr(known)):
+            raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}")
         for value in extremes(distribution):
             cell.config({**cell.known, name: value}, seed=0)
 

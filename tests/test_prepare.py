@@ -155,6 +155,12 @@ def test_a_run_from_before_the_nearest_neighbour_gets_it_and_keeps_the_rest(tiny
     assert kept["nearest_neighbor_baseline"]["digits"]["validation_accuracy"] == 266 / 270
 
 
+def test_a_search_among_sizes_wants_one_to_begin_with() -> None:
+    """Null is the whole set, and no number that lies in a range."""
+    with pytest.raises(ValueError, match="cell width=8: image_size = None of the recipe is outside IntDistribution"):
+        sized_plan(search=lambda _fields: {"image_size": Int(4, 8)})
+
+
 def test_a_later_cell_sees_the_images_of_the_first() -> None:
     plan = sized_plan(next_cells=lambda _results: [{"width": 8, "image_size": 4}])
     with pytest.raises(ValueError, match="unknown dataset of a later cell 'digits@4x4': known are digits"):
