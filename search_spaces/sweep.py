@@ -53,7 +53,8 @@ class CellResult:
     Attributes:
         compared: the compared names and the cell's values.
         accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance.
-        linear_baseline: validation accuracy of logistic regression on the cell's data set.
+        linear_baseline: validation accuracy of logistic regression on the images that the cell's trials see; where it
+            searches `image_size` or `train_images`, on the whole data set.
     """
 
     compared: Fields
@@ -105,8 +106,9 @@ class Sweep:
         search: from all fields of a cell (compared, fixed and the recipe's) to what is searched there.
         fixed: values that every trial shares; a recipe wins over them.
         search_fixed: fixed values of the search trials alone, such as `{"steps": 500}` for a search that is shorter
-            than the confirmations. They win over recipe and `fixed`, not over `--set`; giving steps unsets epochs, and
-            the other way round. Neither a compared nor a searched field can be among them, nor the data set.
+            than the confirmations. They win over recipe, `fixed` and the compared values (all lengths may be searched
+            at one), not over `--set`; giving steps unsets epochs, and the other way round. Neither a searched field
+            nor the data set can be among them.
         trials_per_cell: search trials a cell; the first is the recipe's own point, and what is drawn at random is the
             same in every cell that searches the field. Unused where nothing is searched.
         next_cells: makes the sweep adaptive: asked for further points whenever a cell is finished.

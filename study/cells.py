@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import TrialState
 
 from search_spaces.sweep import CellResult
-from study.config import CONFIRM, SEARCH, TrialConfig
+from study.config import CONFIRM, SEARCH, Proxy, TrialConfig
 from study.finished import FinishedTrial, Row, hopeless, outcome
 from study.plan import Plan
 from study.planned_cell import PlannedCell
@@ -71,9 +71,9 @@ class CellStudy:
             self._restore(trial)
 
     @property
-    def dataset(self) -> str:
-        """The data set that the cell's trials train on."""
-        return str(self._cell.fixed["dataset"])
+    def proxy(self) -> Proxy:
+        """Whose baseline the cell is held against."""
+        return self._cell.proxy
 
     @property
     def finished(self) -> bool:
@@ -187,7 +187,7 @@ class CellStudies:
         plan: the run. Where it is adaptive, cells are added as others finish.
         finished: trials that the tables hold.
         method: how cells are searched.
-        baselines: data set to the linear baseline's validation accuracy; adaptive plans may ask for it.
+        baselines: name of a proxy to the linear baseline's validation accuracy; adaptive plans may ask for it.
         begun: unfinished trials that have a checkpoint, and what they were told.
     """
 
@@ -275,4 +275,6 @@ class CellStudies:
             self._add(self._plan.next_cells(self._results()))
 
     def _results(self) -> list[CellResult]:
-        return [cell.result(self._baselines.get(cell.dataset, 0.0)) for cell in self._cells.values() if cell.finished]
+        return [
+            cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in self._cells.values() if cell.finished
+        ]

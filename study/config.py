@@ -8,7 +8,7 @@ are checked by `study.names.check_names`, so that reading a config needs no torc
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,26 @@ HOUSEKEEPING = {"checkpoint_every_epochs"}  # fields that change no record, so a
 LATER_FIELDS = {"image_size", "train_images", "norm_statistics"}  # unknown to older runs: at their defaults not hashed
 
 SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
+
+
+class Proxy(NamedTuple):
+    """The images that a trial sees: a data set, or a cheap stand-in for it with smaller or fewer images.
+
+    Attributes:
+        image_size: pixels a side; None: the set's own.
+        train_images: how many are trained on; None: all.
+    """
+
+    dataset: str
+    image_size: int | None = None
+    train_images: int | None = None
+
+    @property
+    def name(self) -> str:
+        """`digits`, `digits@4x4`, `digits/200` or `digits@4x4/200`: the key of its baselines in run.json."""
+        size = "" if self.image_size is None else f"@{self.image_size}x{self.image_size}"
+        count = "" if self.train_images is None else f"/{self.train_images}"
+        return f"{self.dataset}{size}{count}"
 
 
 class TrialConfig(BaseModel):
@@ -123,12 +143,18 @@ class TrialConfig(BaseModel):
         known = {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def proxy(self) -> Proxy:
+        """The images that the trial sees."""
+        return Proxy(self.dataset, self.image_size, self.train_images)
+
     def steps_per_epoch(self, train_images: int) -> int:
-        """Gradient steps in one pass over `train_images`.
+        """Gradient steps in one pass over a training split of `train_images`, or over the part that is trained on.
 
         The last, smaller batch counts, unless it is of one image: batch normalisation needs two.
         """
-        return -(-train_images // self.batch_size) - (train_images % self.batch_size == 1)
+        images = self.train_images or train_images
+        return -(-images // self.batch_size) - (images % self.batch_size == 1)
 
     def total_steps(self, train_images: int) -> int:
         """Gradient steps of the whole run on a training set of `train_images`."""

@@ -37,6 +37,7 @@ __all__ = [
     "ImageSplit",
     "MissingDataset",
     "StreamedData",
+    "channel_moments",
     "find_dataset",
     "load_dataset",
     "missing_message",
@@ -270,12 +271,12 @@ def _check_archive(dataset: Dataset, archive: Archive, where: str) -> None:
 def _split(name: str, dataset: Dataset, archive: Archive) -> ImageData:
     train_rows, validation_rows = stratified_split(archive.train.labels, dataset.validation_images)
     train = archive.train.take(train_rows)
-    mean, std = _channel_moments(train)
+    mean, std = channel_moments(train)
     validation, mirror = archive.train.take(validation_rows), dataset.mirror_keeps_class
     return ImageData(name, dataset.num_classes, train, validation, archive.test, mean, std, mirror)
 
 
-def _channel_moments(split: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_moments(split: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, of pixels in [0, 1]; the sums are of integers and so exact."""
     over = (0, 2, 3)
     count = split.labels.size * split.images.shape[2] * split.images.shape[3]

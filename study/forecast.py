@@ -28,10 +28,11 @@ from study.storage import Storage
 from study.trainer import Training
 from study.training.memory import keep_freed_memory
 from study.training.network import build_network
+from study.training.proxies import proxy_bytes, proxy_shape
 
 KIND = (  # fields that decide what a step costs, depth apart
-    *("dataset", "augmentation", "architecture", "network_size", "width", "activation", "regularizer", "modulation"),
-    *("optimizer", "batch_size", "precision"),
+    *("dataset", "image_size", "augmentation", "architecture", "network_size", "width", "activation"),
+    *("regularizer", "modulation", "optimizer", "batch_size", "precision"),
 )
 PROBE_SECONDS = 20.0  # of all probes together; kinds that it does not reach take the first kind's readings
 WARM_STEPS, TIMED_STEPS = 2, 6
@@ -194,20 +195,20 @@ def probe(config: TrialConfig, data: AnyData) -> float:
 
 def trial_bytes(config: TrialConfig, data: AnyData) -> float:
     """Peak bytes of a trial's tensors: kept activations of one batch, weights, and the data set."""
+    image_shape = proxy_shape(data, config.proxy)
     with torch.device("meta"):
-        network = build_network(config, data.image_shape[0], data.num_classes)
+        network = build_network(config, image_shape[0], data.num_classes)
     sizes: list[int] = []
 
     def note(_module: object, _inputs: object, output: torch.Tensor) -> None:
         sizes.append(output.numel())
 
     handles = [conv.register_forward_hook(note) for conv in network.convs]
-    shape = (config.batch_size, *data.image_shape)
-    network(torch.empty(shape, device="meta"))
+    network(torch.empty((config.batch_size, *image_shape), device="meta"))
     for handle in handles:
         handle.remove()
     weights = sum(parameter.numel() for parameter in network.parameters()) * BYTES["fp32"] * WEIGHT_COPIES
-    return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + data.held_bytes)
+    return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + proxy_bytes(data, config.proxy))
 
 
 def cache_file() -> Path:

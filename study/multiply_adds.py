@@ -15,13 +15,12 @@ def multiply_adds(config: TrialConfig) -> float:
         ValueError: a batch is larger than the data set.
     """
     dataset = find_dataset(config.dataset)
-    if config.batch_size > dataset.train_images:
-        raise ValueError(
-            f"batch_size = {config.batch_size}: {config.dataset} has {dataset.train_images} training images"
-        )
+    images, size = config.train_images or dataset.train_images, config.image_size or dataset.image_size
+    if config.batch_size > images:
+        raise ValueError(f"batch_size = {config.batch_size}: {config.proxy.name} has {images} training images")
     if config.network_size == "imagenet":
-        per_image = IMAGENET_MACS[config.depth] * (dataset.image_size / 224) ** 2 * (config.width / 64) ** 2
+        per_image = IMAGENET_MACS[config.depth] * (size / 224) ** 2 * (config.width / 64) ** 2
     else:
         layers = STEM_MACS + (config.depth - 3) * LAYER_MACS
-        per_image = layers * (dataset.image_size / 32) ** 2 * (config.width / 16) ** 2
+        per_image = layers * (size / 32) ** 2 * (config.width / 16) ** 2
     return per_image * config.batch_size * config.total_steps(dataset.train_images)

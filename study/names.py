@@ -28,11 +28,11 @@ def check_names(plan: Plan) -> None:
     """
     for cell in plan.cells:
         for name, table in TABLES.items():
-            for value in _values_of(cell, name):
+            for value in values_of(cell, name):
                 refuse_unknown(name, value, table, where=f"cell {cell.name}: ")
 
 
-def _values_of(cell: PlannedCell, name: str) -> Sequence[Any]:
+def values_of(cell: PlannedCell, name: str) -> Sequence[Any]:
     """Every value that the field can take in this cell."""
     if name in cell.search:
         return extremes(cell.search[name])

@@ -102,8 +102,7 @@ class Plan:
         """
         cells = {cell.name: cell.declaration() for cell in self.cells}
         asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
-        declared = {**asked, "cells": cells}
-        return dict(json.loads(json.dumps(declared)))
+        return dict(json.loads(json.dumps({**asked, "cells": cells})))
 
 
 @dataclass(frozen=True)
@@ -199,17 +198,17 @@ def _adaptive(
     cell_at: Callable[[Fields], PlannedCell],
     first: Sequence[PlannedCell],
 ) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
-    """The sweep's rule for further points as one for further cells, on the data sets of the first."""
+    """The sweep's rule for further points as one for further cells, on the images that the first see."""
     if next_points is None:
         return no_further_cells
     recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
-    datasets = {cell.fixed["dataset"] for cell in first}  # which are loaded before Ray starts
+    proxies = {cell.proxy.name for cell in first}  # which are checked, and have baselines, before Ray starts
 
     def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
         points = answer(next_points, results, list, where="next_cells")
         cells = [cell_at({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
         for cell in cells:
-            refuse_unknown("dataset of a later cell", cell.fixed["dataset"], datasets)
+            refuse_unknown("dataset of a later cell", cell.proxy.name, proxies)
         return cells
 
     return next_cells

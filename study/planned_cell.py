@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
 from search_spaces.sweep import ConfirmSeeds, Fields, Recipe, Scale, Space, Sweep
-from study.config import CONFIRM, HOUSEKEEPING, SEARCH, TrialConfig, parse_config, refuse_unknown
+from study.config import CONFIRM, HOUSEKEEPING, SEARCH, Proxy, TrialConfig, parse_config, refuse_unknown
 from study.multiply_adds import multiply_adds
 from study.settings import of_one_length
 from study.sweeps import answer
@@ -42,6 +42,12 @@ class PlannedCell:
     cost: dict[str, float]
     search_fixed: dict[str, Any] = field(default_factory=dict)
     confirm_seeds: int | None = None
+
+    @property
+    def proxy(self) -> Proxy:
+        """The images that its trials see; the whole data set where a search varies them."""
+        varies = any(name in self.search for name in Proxy._fields)
+        return Proxy(self.fixed["dataset"]) if varies else Proxy(*(self.fixed[name] for name in Proxy._fields))
 
     def config(self, searched: Fields, seed: int, phase: str) -> TrialConfig:
         """The validated config of one trial."""
@@ -78,7 +84,7 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
     fields = _fields(sweep, scale, recipe, {**point, **forced}, where=f"cell {name}")
     searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
     space = {key: value for key, value in searched.items() if key not in {**point, **forced}}
-    otherwise = _search_fixed(sweep, scale, forced, point, space, where=f"cell {name}")
+    otherwise = _search_fixed(sweep, scale, forced, space, where=f"cell {name}")
     otherwise = {key: value for key, value in otherwise.items() if space and value != fields[key]}
     configs = {SEARCH: {**fields, **otherwise}, CONFIRM: fields}
     cell = PlannedCell(
@@ -106,11 +112,10 @@ def _fields(sweep: Sweep, scale: Scale, recipe: Recipe, given: Fields, where: st
     return fields
 
 
-def _search_fixed(sweep: Sweep, scale: Scale, forced: Fields, point: Fields, space: Space, where: str) -> Fields:
+def _search_fixed(sweep: Sweep, scale: Scale, forced: Fields, space: Space, where: str) -> Fields:
     """What sweep and scale fix for search trials alone, and `--set` does not."""
     given = {**of_one_length(sweep.search_fixed), **of_one_length(scale.search_fixed)}
-    taken = {**dict.fromkeys(space, "is searched"), **dict.fromkeys(point, "is compared")}
-    taken["dataset"] = "must be that of the confirmations"
+    taken = {**dict.fromkeys(space, "is searched"), "dataset": "must be that of the confirmations"}
     for name in given:
         refuse_unknown("field", name, default_fields(), where=f"{where}: search_fixed changes the ")
         if name in taken:
@@ -152,8 +157,10 @@ def _check_space(cell: PlannedCell) -> None:
             raise ValueError(f"cell {cell.name}: {name} is searched as {distribution!r}: give a Float, Int or Choice")
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
-        if not distribution._contains(distribution.to_internal_repr(cell.known[name])):
-            raise ValueError(f"cell {cell.name}: {name} = {cell.known[name]} of the recipe is outside {distribution}")
+        known = cell.known[name]
+        missing = known is None and not isinstance(distribution, CategoricalDistribution)
+        if missing or not distribution._contains(distribution.to_internal_repr(known)):
+            raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}")
         for value, phase in itertools.product(extremes(distribution), PHASES):
             cell.config({**cell.known, name: value}, seed=0, phase=phase)
 

@@ -1,6 +1,7 @@
-"""All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baseline."""
+"""All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baselines."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from study.cells import CellStudies
 from study.checkpoints import Checkpoints
-from study.config import TrialConfig
+from study.config import Proxy, TrialConfig
 from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
 from study.finished import FinishedTrial, finished_trials
 from study.journal import export_journal
@@ -110,7 +111,8 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
     """The data sets of a plan that is sound; what is quickly checked comes first.
 
     Raises:
-        ValueError: an unfit search method, a missing or damaged data set, or an unknown name.
+        ValueError: an unfit search method, a missing or damaged data set, an unknown name, or images that a set does
+            not have.
     """
     options.method.check(plan.objectives)
     for name in plan.datasets:
@@ -120,7 +122,23 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
     from study.names import check_names  # imports torch, which takes seconds
 
     check_names(plan)
-    return {name: load_dataset(name, options.data_dir) for name in plan.datasets}
+    data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
+    _check_proxies(plan, data)
+    return data
+
+
+def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
+    """Refuse an image size or a number of training images, fixed or at an end of a search, that the set lacks."""
+    from study.names import values_of
+    from study.training.proxies import check_proxy
+
+    for cell in plan.cells:
+        for values in itertools.product(*(values_of(cell, name) for name in Proxy._fields)):
+            proxy = Proxy(*values)
+            try:
+                check_proxy(data[proxy.dataset], proxy)
+            except ValueError as error:
+                raise ValueError(f"cell {cell.name}: {error}") from None
 
 
 @contextmanager
@@ -153,7 +171,7 @@ def _prepare(
 ) -> PreparedRun:
     content = open_run_file(storage, plan)
     say(f"{plan.run}: {plan.question}")
-    content["linear_baseline"] = _baselines(data, content["linear_baseline"])
+    content |= _baselines(plan, data, content)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
     save_run_file(storage, content)
     recover(storage, say)
@@ -198,8 +216,18 @@ def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
     return {name: baseline["validation_accuracy"] for name, baseline in baselines.items()}
 
 
-def _baselines(data: dict[str, AnyData], known: dict[str, Any]) -> dict[str, Any]:
-    """The linear baseline of each data set; fitted once a run."""
-    from study.baseline import linear_baseline  # imports scikit-learn, which takes a second
+def _baselines(plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Both baselines of each proxy that a cell names, by its name; what run.json has already is not computed again."""
+    import torch
 
-    return {name: known.get(name) or linear_baseline(arrays) for name, arrays in data.items()}
+    from study.baseline import BASELINES, held_images  # imports scikit-learn, which takes a second
+    from study.training.proxies import proxied
+
+    found = {kind: dict(known.get(kind, {})) for kind in BASELINES}
+    for proxy in dict.fromkeys(cell.proxy for cell in plan.cells):
+        missing = {kind: compute for kind, compute in BASELINES.items() if proxy.name not in found[kind]}
+        if missing:
+            images = held_images(proxied(data[proxy.dataset], proxy, torch.device("cpu")))
+            for kind, compute in missing.items():
+                found[kind][proxy.name] = compute(images)
+    return found

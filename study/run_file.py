@@ -53,6 +53,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "versions": provenance(),
         "machine": machine(),
         "linear_baseline": {},
+        "nearest_neighbor_baseline": {},
     }
 
 

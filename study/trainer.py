@@ -26,6 +26,7 @@ from study.training.evaluation import PRECISE_IMAGES, batch_statistics_accuracy,
 from study.training.layer_rows import layer_rows
 from study.training.learning_rate import learning_rate_at
 from study.training.network import build_network, compile_network
+from study.training.proxies import proxied
 from study.training.step_values import StepValues
 from study.training.streaming import open_batches
 from study.training.tensor_bytes import from_bytes, to_bytes
@@ -47,7 +48,7 @@ def train(
 
     Args:
         config: every knob.
-        data: the image arrays, or the names of images that are streamed.
+        data: the whole set: the image arrays, or the names of images that are streamed.
         device: a torch device.
         evaluate_test: whether the last record carries the test accuracy.
         loader_workers: processes that decode a streamed set; their number changes no record.
@@ -63,7 +64,7 @@ class Training:
     """
 
     def __init__(self, config: TrialConfig, data: AnyData, device: torch.device, loader_workers: int = 0) -> None:
-        self.config = config
+        self.config, data = config, proxied(data, config.proxy, device)
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
         self._total_epochs = math.ceil(self.total_steps / self.steps_per_epoch)

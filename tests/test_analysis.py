@@ -324,3 +324,11 @@ def test_ten_thousand_trials_take_under_three_seconds() -> None:
     started = time.monotonic()
     assert len(depth_curve(many)) == 1_000
     assert time.monotonic() - started < 3.0
+
+
+def test_the_nearest_neighbour_is_named_and_nothing_is_held_against_it(trials: pd.DataFrame) -> None:
+    neighbor = {"validation_accuracy": 0.999, "test_accuracy": 0.998}
+    assert answer(trials, BASELINE, neighbor) == answer(trials, BASELINE).replace(
+        "the linear baseline (0.850)", "the linear baseline (0.850; the nearest neighbour has 0.999)"
+    )
+    assert "the nearest neighbour has 0.998" in answer(trials, BASELINE, neighbor, metric="test_accuracy")

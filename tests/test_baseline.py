@@ -1,4 +1,4 @@
-"""The linear baseline: accurate, chosen on validation alone, deterministic, bounded and silent."""
+"""The baselines: accurate, chosen on validation alone, deterministic, bounded and silent."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from study import baseline
-from study.baseline import linear_baseline
+from study.baseline import linear_baseline, nearest_neighbor_baseline
 from study.data.readers import ImageSplit
 from study.datasets import ImageData, load_dataset
 
@@ -69,3 +69,21 @@ def test_unfinished_fits_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Warnings are errors in the tests."""
     monkeypatch.setattr(baseline, "MAX_ITERATIONS", 1)
     linear_baseline(noise_data())
+
+
+def test_digits_look_like_their_nearest_neighbours(digits: ImageData) -> None:
+    """Exact, for nothing is fitted: 266 of 270 and 267 of 270."""
+    expected = {"validation_accuracy": 266 / 270, "test_accuracy": 267 / 270, "train_images": 1_257}
+    assert nearest_neighbor_baseline(digits) == expected
+
+
+def test_the_nearest_neighbour_is_that_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = noise_data()
+    monkeypatch.setattr(baseline, "NEIGHBOR_IMAGES", 90)
+    scores = nearest_neighbor_baseline(data)
+    assert scores["train_images"] == 90
+    part = baseline._at_most(data.train, 90)
+    assert np.bincount(part.labels).tolist() == [30, 30, 30]
+    seen, known = (split.images.reshape(len(split.labels), -1).astype(float) for split in (data.test, part))
+    nearest = np.square(seen[:, np.newaxis] - known).sum(axis=2).argmin(axis=1)
+    assert scores["test_accuracy"] == np.mean(part.labels[nearest] == data.test.labels)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from study.analysis.curves import depth_curve
 from study.report.figures import depth_curve_figure, save_figure
 
-BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
+BASELINE = {"linear baseline": {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}}
 
 
 def curve_of(depths: list[int], recipes: list[str], *, seeds: int = 3, diverged: str = "") -> pd.DataFrame:
@@ -49,7 +49,7 @@ def lines(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
 
 def test_one_line_a_recipe_through_its_means_and_intervals() -> None:
     curve = curve_of([8, 20, 44], ["he_l2", "isometric", "residual"])
-    axes = depth_curve_figure(curve, None, "Question?").axes[0]
+    axes = depth_curve_figure(curve, {}, "Question?").axes[0]
     drawn = lines(axes)
     for recipe in ("he_l2", "isometric", "residual"):
         cells = curve[curve["recipe"] == recipe]
@@ -63,7 +63,7 @@ def test_one_line_a_recipe_through_its_means_and_intervals() -> None:
 
 
 def test_depths_are_the_ticks_and_title_axis_and_note_are_there() -> None:
-    figure = depth_curve_figure(curve_of([8, 20, 44, 110], ["he_l2"]), None, "How deep?")
+    figure = depth_curve_figure(curve_of([8, 20, 44, 110], ["he_l2"]), {}, "How deep?")
     axes = figure.axes[0]
     assert sorted(round(2**place) for place in axes.get_xticks()) == [8, 20, 44, 110]
     assert sorted(int(label.get_text()) for label in axes.get_xticklabels()) == [8, 20, 44, 110]
@@ -93,7 +93,7 @@ def test_labels_keep_their_distance_and_stay_in_the_axes() -> None:
 
 
 def test_diverged_seeds_are_crossed_and_counted() -> None:
-    figure = depth_curve_figure(curve_of([8, 110], ["he_l2", "orthonormal"], diverged="orthonormal"), None, "")
+    figure = depth_curve_figure(curve_of([8, 110], ["he_l2", "orthonormal"], diverged="orthonormal"), {}, "")
     curve_axes, table = figure.axes
     crosses = [y for line in curve_axes.get_lines() if line.get_label() == "_diverged" for y in line.get_ydata()]
     assert crosses == pytest.approx([0.1])
@@ -102,27 +102,35 @@ def test_diverged_seeds_are_crossed_and_counted() -> None:
 
 
 def test_without_failures_there_is_no_table() -> None:
-    assert len(depth_curve_figure(curve_of([8, 110], ["he_l2"]), None, "").axes) == 1
+    assert len(depth_curve_figure(curve_of([8, 110], ["he_l2"]), {}, "").axes) == 1
 
 
 def test_a_perfect_mean_stays_in_view() -> None:
     curve = curve_of([8, 20], ["he_l2"]).assign(mean=1.0, low=1.0, high=1.0)
-    figure = depth_curve_figure(curve, None, "")
+    figure = depth_curve_figure(curve, {}, "")
     axes = figure.axes[0]
     assert axes.get_ylim()[0] <= max(lines(axes)["he_l2"][1]) < axes.get_ylim()[1]
     assert "he_l2 1.000" in texts(figure)
 
 
 def test_one_seed_says_that_there_is_no_interval() -> None:
-    figure = depth_curve_figure(curve_of([8, 20], ["he_l2"], seeds=1), None, "")
+    figure = depth_curve_figure(curve_of([8, 20], ["he_l2"], seeds=1), {}, "")
     assert "One seed each, so no intervals." in texts(figure)
 
 
 def test_many_close_depths_print_without_overlap() -> None:
-    axes = depth_curve_figure(curve_of(list(range(8, 400, 6)), ["he_l2"]), None, "").axes[0]
+    axes = depth_curve_figure(curve_of(list(range(8, 400, 6)), ["he_l2"]), {}, "").axes[0]
     places = np.sort(axes.get_xticks())
     assert np.diff(places).min() > 0.04 * np.ptp(places)
     assert len(axes.get_xticks(minor=True)) >= 66 - len(places)
+
+
+def test_the_nearest_neighbour_is_drawn_beside_the_linear_baseline() -> None:
+    both = {**BASELINE, "nearest neighbour": {"validation_accuracy": 0.9, "test_accuracy": 0.9}}
+    line = depth_curve_figure(curve_of([8, 20], ["he_l2"]), both, "")
+    assert {"linear baseline 0.850", "nearest neighbour 0.900"} <= set(texts(line))
+    note = depth_curve_figure(curve_of([8], ["he_l2", "isometric"]), both, "").get_supxlabel().replace("\n", " ")
+    assert "Dashed: linear baseline 0.850, nearest neighbour 0.900." in note
 
 
 def test_other_axes_give_a_dot_a_cell_highest_on_top() -> None:

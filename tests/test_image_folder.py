@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from photographs import CLASSES, SIZE, TEST_PER_CLASS, TRAIN_PER_CLASS, small_st
 from torchvision.datasets import ImageFolder
 
 from search_spaces.sweep import Scale, Sweep
-from study.baseline import linear_baseline
+from study.baseline import held_images, linear_baseline, nearest_neighbor_baseline
 from study.data.image_folder import LAYOUT
 from study.dataset_commands import main
 from study.datasets import MissingDataset, StreamedData, load_dataset
@@ -94,16 +95,23 @@ def test_too_few_images_to_split_are_refused(tmp_path: Path) -> None:
         load_dataset("imagefolder", tmp_path)
 
 
-def test_the_linear_baseline_sees_thumbnails(data: StreamedData) -> None:
+def test_the_baselines_see_thumbnails(data: StreamedData) -> None:
     """The classes of the folder differ in colour."""
-    baseline = linear_baseline(data)
-    assert baseline["train_images"] == len(data.train.labels)
-    assert baseline["test_accuracy"] > 0.5
+    for fit in (linear_baseline, nearest_neighbor_baseline):
+        baseline = fit(held_images(data))
+        assert baseline["train_images"] == len(data.train.labels)
+        assert baseline["test_accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(("image_size", "seen"), [(SIZE, 16), (16, 16), (8, 8)])
+def test_thumbnails_are_no_larger_than_what_a_trial_sees(data: StreamedData, image_size: int, seen: int) -> None:
+    images = held_images(replace(data, image_size=image_size))
+    assert images.image_shape == (3, seen, seen)
 
 
 def test_the_linear_baseline_sees_a_stratified_part(data: StreamedData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.baseline.STREAMED_IMAGES", 8)
-    assert linear_baseline(data)["train_images"] == 8
+    assert linear_baseline(held_images(data))["train_images"] == 8
 
 
 def test_a_sweep_takes_the_folder_from_the_command_line(

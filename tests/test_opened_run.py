@@ -17,6 +17,8 @@ from study.report.run_list import list_runs
 from study.samplers import SearchMethod
 from study.storage import Storage
 
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
@@ -130,3 +132,36 @@ def test_a_run_that_is_not_whole_is_running_while_its_driver_is(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one"]
     with run_lock(storage):
         assert list_runs(tmp_path)["state"].tolist() == ["running"]
+
+
+def test_baselines_are_those_of_what_all_cells_see(run: OpenedRun) -> None:
+    part = next(run.parts)
+    assert part.levels == {"linear baseline": 0.9, "nearest neighbour": 0.95}
+    small = {"digits@4x4": {"validation_accuracy": 0.7, "test_accuracy": 0.7}}
+    facts = {**run.facts, "linear_baseline": {**run.facts["linear_baseline"], **small}}
+    sized = dataclasses.replace(run, facts=facts, trials=run.trials.assign(image_size=4))
+    assert next(sized.parts).levels == {"linear baseline": 0.7}
+    assert "differ in the images" not in warnings(run)
+
+
+def test_where_cells_see_different_images_no_one_baseline_stands_beside_them(run: OpenedRun) -> None:
+    sizes = run.trials["depth"].map({8: None, 44: 4})
+    mixed = dataclasses.replace(run, trials=run.trials.assign(image_size=sizes))
+    assert next(mixed.parts).levels == {}
+    assert "Cells differ in the images that they see (digits, digits@4x4)" in warnings(run, image_size=sizes)
+
+
+def test_a_search_among_sizes_is_held_against_the_whole_set(run: OpenedRun) -> None:
+    cells = run.facts["declaration"]["cells"]
+    space = {"name": "IntDistribution", "attributes": {"low": 4, "high": 8}}
+    searched = {name: {**cell, "search": {**cell["search"], "image_size": space}} for name, cell in cells.items()}
+    facts = {**run.facts, "declaration": {**run.facts["declaration"], "cells": searched}}
+    trials = run.trials.assign(image_size=[4, 8] * 20)
+    (part,) = dataclasses.replace(run, facts=facts, trials=trials).parts
+    assert part.levels["linear baseline"] == 0.9
+
+
+def test_runs_from_before_the_nearest_neighbour_open() -> None:
+    (part,) = open_run(REFERENCE / "depth_sweep-quick").parts
+    assert list(part.levels) == ["linear baseline"]
+    assert part.nearest_neighbor_baseline is None

@@ -158,7 +158,7 @@ def test_a_users_file_that_is_no_sweep_is_refused(tmp_path, content: str, messag
 
 
 def test_unknown_sweeps_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown sweep 'deep': known are depth_frontier, depth_sweep, joint"):
+    with pytest.raises(ValueError, match="unknown sweep 'deep': known are depth_frontier, depth_sweep, ingre"):
         load_sweep("deep")
     with pytest.raises(ValueError, match="no such file"):
         load_sweep("nowhere.py")

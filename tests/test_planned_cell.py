@@ -92,12 +92,17 @@ def test_search_fields_win_over_the_recipe_and_lose_to_set(tiny_sweep: NamedSwee
     assert all(cell.search_fixed == {} for cell in forced.cells)
 
 
+def test_cells_of_several_lengths_may_all_be_searched_at_one(tiny_sweep: NamedSweep) -> None:
+    plan = planned(tiny_sweep, compare={"steps": (2, 8)}, search_fixed={"steps": 2}, scales={"quick": Scale()})
+    assert [cell.examples[SEARCH].steps for cell in plan.cells] == [2, 2]
+    assert [cell.examples[CONFIRM].steps for cell in plan.cells] == [2, 8]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"stepps": 2}, "search_fixed changes the unknown field 'stepps': known are"),
         ({"seed": 2}, "search_fixed changes the unknown field 'seed'"),
-        ({"depth": 14}, "search_fixed changes depth, which is compared"),
         ({"learning_rate": 0.1}, "search_fixed changes learning_rate, which is searched"),
         ({"dataset": "cifar10"}, "search_fixed changes dataset, which must be that of the confirmations"),
         ({"steps": 0}, "steps = 0"),

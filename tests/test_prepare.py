@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from search_spaces.sweep import Choice, Fields, Scale, Sweep
+from search_spaces.sweep import Choice, Fields, Int, Scale, Sweep
 from study.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
-from study.records import write_json
+from study.records import read_json, write_json
+from study.run import main
 from study.samplers import SearchMethod
 from study.storage import Storage
 from study.sweeps import NamedSweep, load_sweep
@@ -90,3 +91,77 @@ def test_whoever_may_write_checkpoints_can(expected: bool, declared: dict[str, A
         assert plan.next_cells([])[0].fixed["checkpoint_every_epochs"] == 1
     with prepared_run(plan, Options(), print) as prepared:
         assert prepared.has_checkpoints is expected
+
+
+def sized_plan(**declared: Any) -> Plan:
+    """A sweep on digits; what it compares unless told otherwise is one width."""
+    compare = declared.pop("compare", {"width": (8,)})
+    scale = Scale(fixed={"dataset": "digits", "epochs": 1, "batch_size": 8, **declared.pop("fixed", {})})
+    return make_plan(NamedSweep("sized", "?", Sweep(compare=compare, scales={"quick": scale}, **declared)))
+
+
+NOT_IN_DIGITS = {
+    "fixed": ({"fixed": {"image_size": 9}}, "cell width=8: image_size = 9: digits allows 4 to 8"),
+    "compared": ({"compare": {"image_size": (4, 12)}}, "cell image_size=12: image_size = 12: digits allows 4 to 8"),
+    "searched": (
+        {"search": lambda _fields: {"train_images": Int(100, 5_000)}, "fixed": {"train_images": 200}},
+        "cell width=8: train_images = 5000: digits allows 10",
+    ),
+    "a choice": (
+        {"search": lambda _fields: {"train_images": Choice((None, 9))}},
+        "cell width=8: train_images = 9: digits allows 10",
+    ),
+}
+
+
+@pytest.mark.parametrize(("declared", "words"), NOT_IN_DIGITS.values(), ids=NOT_IN_DIGITS)
+def test_images_that_the_set_lacks_are_refused_before_anything_starts(declared: dict[str, Any], words: str) -> None:
+    plan = sized_plan(**declared)
+    with pytest.raises(ValueError, match=words), prepared_run(plan, Options(), print):
+        pass
+    assert not Path("results").exists()
+
+
+def test_the_command_line_refuses_them_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["depth_sweep", "--set", "depth=8", "--set", "recipe=he_l2", "--set", "image_size=9"]
+    assert main([*options, "--dry-run"]) == main(options) == 2
+    (first, second) = capsys.readouterr().err.splitlines()
+    assert first == second == "error: cell depth=8,recipe=he_l2: image_size = 9: digits allows 4 to 8, its own size"
+
+
+def test_baselines_belong_to_what_trials_see() -> None:
+    """A cell that searches sizes is held against the whole set."""
+    compared = sized_plan(compare={"image_size": (None, 4), "train_images": (None, 200)})
+    with prepared_run(compared, Options(), print) as prepared:
+        kept = read_json(prepared.storage, "run.json")
+    names = [cell.proxy.name for cell in compared.cells]
+    assert names == ["digits", "digits/200", "digits@4x4", "digits@4x4/200"]
+    for kind in ("linear_baseline", "nearest_neighbor_baseline"):
+        assert list(kept[kind]) == names
+        assert [kept[kind][name]["train_images"] for name in names] == [1_257, 200, 1_257, 200]
+        assert kept[kind]["digits@4x4/200"]["test_accuracy"] < kept[kind]["digits"]["test_accuracy"]
+    searched = sized_plan(search=lambda _fields: {"image_size": Choice((None, 4))}, fixed={"train_images": 200})
+    assert [cell.proxy.name for cell in searched.cells] == ["digits"]
+
+
+def test_a_run_from_before_the_nearest_neighbour_gets_it_and_keeps_the_rest(tiny_plan: Plan) -> None:
+    old_run(tiny_plan)
+    storage = Storage.at(f"results/{tiny_plan.run}")
+    linear = {"digits": {"validation_accuracy": 0.123, "test_accuracy": 0.1}}
+    write_json(storage, "run.json", read_json(storage, "run.json") | {"linear_baseline": linear})
+    with prepared_run(tiny_plan, Options(), print):
+        kept = read_json(storage, "run.json")
+    assert kept["linear_baseline"] == linear
+    assert kept["nearest_neighbor_baseline"]["digits"]["validation_accuracy"] == 266 / 270
+
+
+def test_a_search_among_sizes_wants_one_to_begin_with() -> None:
+    """Null is the whole set, and no number that lies in a range."""
+    with pytest.raises(ValueError, match="cell width=8: image_size = None of the recipe is outside IntDistribution"):
+        sized_plan(search=lambda _fields: {"image_size": Int(4, 8)})
+
+
+def test_a_later_cell_sees_the_images_of_the_first() -> None:
+    plan = sized_plan(next_cells=lambda _results: [{"width": 8, "image_size": 4}])
+    with pytest.raises(ValueError, match="unknown dataset of a later cell 'digits@4x4': known are digits"):
+        plan.next_cells([])

@@ -49,9 +49,16 @@ CURVE = pd.DataFrame(
 
 
 def test_a_curve_has_lines_crosses_and_levels_and_plotly_reads_no_html_from_data() -> None:
-    chart = curve_chart(CURVE, ["recipe"], "accuracy", 0.85)
+    chart = curve_chart(CURVE, ["recipe"], "accuracy", {"linear baseline": 0.85, "nearest neighbour": 0.9})
     names = [trace["name"] for trace in chart["data"]]
-    assert names == ["&lt;b&gt;a", "residual", "some seeds diverged or failed", "chance 0.100", "linear baseline 0.850"]
+    assert names == [
+        "&lt;b&gt;a",
+        "residual",
+        "some seeds diverged or failed",
+        "chance 0.100",
+        "linear baseline 0.850",
+        "nearest neighbour 0.900",
+    ]
     assert chart["data"][0]["y"] == pytest.approx([0.1, 0.001])
     assert chart["data"][0]["error_y"]["array"] == pytest.approx([0.1, 0.0])
     json.dumps(chart, allow_nan=False)

@@ -26,6 +26,9 @@ from study.analysis.scores import (
     select,
 )
 
+Baselines = Mapping[str, Mapping[str, float]]
+"""Words for each baseline to its accuracies."""
+
 
 def depth_curve(
     trials: pd.DataFrame,
@@ -103,6 +106,6 @@ def best_of_each_cell(trials: pd.DataFrame, *, by: Sequence[str] = ("cell",)) ->
     return cells[["val_accuracy", "trial_id"]].first().join(cells[["trials", *STATUSES]].sum()).reset_index()
 
 
-def baseline_accuracy(linear_baseline: Mapping[str, float], metric: str) -> float:
-    """The linear baseline's accuracy on the split that `metric` is measured on."""
-    return float(linear_baseline[METRICS[metric][1]])
+def baseline_accuracy(baseline: Mapping[str, float], metric: str) -> float:
+    """The baseline's accuracy on the split that `metric` is measured on."""
+    return float(baseline[METRICS[metric][1]])

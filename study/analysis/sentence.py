@@ -44,6 +44,7 @@ NO_WIDTH = 1e-9  # An interval narrower than this is rounding: every seed gave t
 def answer(
     trials: pd.DataFrame,
     linear_baseline: Mapping[str, float] | None = None,
+    nearest_neighbor_baseline: Mapping[str, float] | None = None,
     *,
     metric: str = "val_accuracy",
     by: Sequence[str] = ("depth", "recipe"),
@@ -52,13 +53,13 @@ def answer(
     """One sentence that answers the sweep's question from confirmed numbers alone.
 
     For depth x recipe it speaks of the deepest confirmed depth: the plain recipe with the highest mean, beside the next
-    plain one, the best residual one and `linear_baseline` (of the sweep's one data set). For other axes: the cell with
-    the highest mean, beside the next one. Then come cells with seeds at chance, cells that learn but do not evaluate or
-    generalise (`analysis.outcomes`), and cells not confirmed yet. "Better"
-    and "worse" are the verdicts of `paired_comparisons`, corrected over its whole table; beside the baseline they need
-    the same, corrected over the cells that the leader was picked from. Without five pairs, or between cells that the
-    table does not pair, it is only said which mean is higher. The leader is picked by the seeds that it is then judged
-    by, so its own mean errs a little upwards.
+    plain one, the best residual one and `linear_baseline` (of the images that all cells see); the nearest neighbour's
+    accuracy is named, and nothing is held against it. For other axes: the cell with the highest mean, beside the next
+    one. Then come cells with seeds at chance, cells that learn but do not evaluate or generalise (`analysis.outcomes`),
+    and cells not confirmed yet. "Better" and "worse" are the verdicts of `paired_comparisons`, corrected over its whole
+    table; beside the linear baseline they need the same, corrected over the cells that the leader was picked from.
+    Without five pairs, or between cells that the table does not pair, it is only said which mean is higher. The leader
+    is picked by the seeds that it is then judged by, so its own mean errs a little upwards.
     """
     axes = list(by) or ["cell"]
     known = select(trials, axes)
@@ -69,13 +70,16 @@ def answer(
         return f"Nothing is confirmed yet{_search_so_far(trials)}."
     scores, contrast = seed_scores(confirmed_rows(trials, metric, axes), axes), contrast_of(known, axes) or ""
     pairs, outcomes = _pairs(trials, contrast, axes, metric, generator), training_outcomes(trials, by=axes)
-    baseline = None if linear_baseline is None else baseline_accuracy(linear_baseline, metric)
+    baseline, neighbor = (
+        None if found is None else baseline_accuracy(found, metric)
+        for found in (linear_baseline, nearest_neighbor_baseline)
+    )
+    told = (scores, pairs, contrast, baseline, neighbor, seeded(generator), outcomes)
     if set(axes) != DEPTH_AND_RECIPE:
-        teller = _Teller(axes, axes, "cell", scores, pairs, contrast, baseline, seeded(generator), outcomes)
-        return teller.sentence("", curve, curve.iloc[:0], missing)
+        return _Teller(axes, axes, "cell", *told).sentence("", curve, curve.iloc[:0], missing)
     deepest = curve[curve["depth"] == curve["depth"].max()]
     plain = deepest["architecture"] == "plain"
-    teller = _Teller(axes, ["recipe"], "plain recipe", scores, pairs, contrast, baseline, seeded(generator), outcomes)
+    teller = _Teller(axes, ["recipe"], "plain recipe", *told)
     return teller.sentence(f" at depth {deepest['depth'].iloc[0]}", deepest[plain], deepest[~plain], missing)
 
 
@@ -105,6 +109,7 @@ class _Teller:
     pairs: pd.DataFrame
     contrast: str
     baseline: float | None
+    neighbor: float | None
     generator: np.random.Generator
     outcomes: pd.DataFrame
 
@@ -175,7 +180,8 @@ class _Teller:
             interval(above[first], self.generator) for interval in (mean_interval, bootstrap_t_interval)
         )
         word = _verdict(found.mean, min(found.low, bootstrap.low), max(found.high, bootstrap.high), found.n, corrected)
-        return f"{word} the linear baseline ({baseline:.3f})"
+        beside = "" if self.neighbor is None else f"; the nearest neighbour has {self.neighbor:.3f}"
+        return f"{word} the linear baseline ({baseline:.3f}{beside})"
 
     def _seeds(self, cell: "pd.Series[Any]") -> "pd.Series[float]":
         chosen = matches(self.scores, {name: cell[name] for name in self.axes})
@@ -183,7 +189,8 @@ class _Teller:
 
     def _beside_nothing(self, reference: pd.DataFrame) -> list[str]:
         parts = [f"{cell_name(cell, self.named)} has {self._score(cell)}" for _, cell in reference.iterrows()]
-        return parts if self.baseline is None else [*parts, f"the linear baseline has {self.baseline:.3f}"]
+        named = {"the linear baseline": self.baseline, "the nearest neighbour": self.neighbor}
+        return parts + [f"{name} has {accuracy:.3f}" for name, accuracy in named.items() if accuracy is not None]
 
     def _at_chance(self, cells: pd.DataFrame) -> str:
         parts = []

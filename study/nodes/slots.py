@@ -83,7 +83,7 @@ class Slots:
         self._seen_at = -math.inf
         self._capacities: dict[Ask, int] = {}
         self._card: float | None = None
-        self._asks: dict[tuple[str, int], Ask] = {}
+        self._asks: dict[tuple[str, int, int | None], Ask] = {}
         self._gpus = options.gpus_per_trial
         self._settled_for_cpus = self._gpus is None and not has_gpu([*nodes(), *self._addable])
         if self._settled_for_cpus:
@@ -106,7 +106,7 @@ class Slots:
         if self._gpus is not None:
             return self.smallest
         self._refresh()
-        kind = (kind_of(config), config.depth)
+        kind = (kind_of(config), config.depth, config.train_images)
         if kind not in self._asks:
             self._asks[kind] = Ask(self._share(config), self._cpus)
         self.largest = max(self.largest, self._asks[kind])

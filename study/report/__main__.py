@@ -105,7 +105,7 @@ def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
 def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
     title = f"{run.name} on {part.dataset}"
     curve = depth_curve(part.trials, by=part.axes)
-    yield f"depth_curve-{part.dataset}", depth_curve_figure(curve, part.linear_baseline, title)
+    yield f"depth_curve-{part.dataset}", depth_curve_figure(curve, part.baselines, title)
     confirmed = part.trials[part.trials["phase"] == CONFIRM]
     by = ["depth", *part.lines]
     layers = run.layers(confirmed["trial_id"].tolist(), LAYER_COLUMNS)

@@ -5,7 +5,7 @@ traces carry colours, chosen to stand out on both. Names from data are escaped h
 """
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ FEW_DECADES = 3.0
 HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
 TITLE_STANDOFF, LABEL_STANDOFF = 14, 6  # pixels between an axis' title and its labels, and between labels and bars
 DODGE_OCTAVES = 0.025
+BASELINE_DASHES = ("dash", "dashdot")  # of the linear one and the nearest neighbour
 
 Layout = dict[str, Any]
 
@@ -105,7 +106,7 @@ def lines(
         yield str(label), rows, color, SYMBOLS[position % len(SYMBOLS)]
 
 
-def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baseline: float | None) -> Chart:
+def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baselines: Mapping[str, float]) -> Chart:
     """Accuracy against depth, a line for each combination of `names`, with intervals; crosses where seeds diverged."""
     traces, failed = [], []
     for position, (label, rows, color, symbol) in enumerate(lines(curve, names)):
@@ -114,7 +115,7 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baseline:
         failed.append(rows.assign(place=rows["depth"] * shift)[rows["diverged"] > 0])
     traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
     ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
-    traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baseline)]
+    traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baselines)]
     return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
 
 
@@ -158,9 +159,10 @@ def _crosses(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _levels(curve: pd.DataFrame, baseline: float | None) -> list[tuple[float, str, str]]:
+def _levels(curve: pd.DataFrame, baselines: Mapping[str, float]) -> list[tuple[float, str, str]]:
     chances = [(float(chance), "dot", "chance") for chance in curve["chance"].dropna().unique()]
-    return chances + ([(baseline, "dash", "linear baseline")] if baseline is not None else [])
+    dashed = zip(baselines.items(), BASELINE_DASHES, strict=False)
+    return chances + [(level, dash, words) for (words, level), dash in dashed]
 
 
 def _level(ends: list[float], level: float, dash: str, name: str) -> dict[str, Any]:

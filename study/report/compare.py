@@ -12,7 +12,7 @@ from study.analysis.sentence import answer
 from study.config import CONFIRM, HOUSEKEEPING, TrialConfig
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import dot_chart, line_names
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import BASELINES, OpenedRun, Part
 from study.terminal import plural
 
 MOST_DIFFERENCES = 60
@@ -40,7 +40,7 @@ def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
 
 
 def _differences(run: OpenedRun, other: OpenedRun, mine: Part, theirs: Part) -> list[Block]:
-    said = answer(theirs.trials, theirs.linear_baseline, by=theirs.axes)
+    said = answer(theirs.trials, theirs.linear_baseline, theirs.nearest_neighbor_baseline, by=theirs.axes)
     blocks = [Block(f"{other.name} on {theirs.dataset}", said)]
     axes = list(dict.fromkeys([*mine.axes, *theirs.axes]))  # what one of them does not compare, its config has fixed
     settings = ", ".join(name.replace("_", " ") for name in axes) or "name"
@@ -116,7 +116,7 @@ def _declared(run: OpenedRun, other: OpenedRun) -> Block:
     return Block("What differs", note, columns=columns, rows=rows[:MOST_DIFFERENCES], folded=len(rows) > 8)
 
 
-FACTS = ("settings", "trials_per_cell", "confirm_seeds", "linear_baseline", "versions", "machine")
+FACTS = ("settings", "trials_per_cell", "confirm_seeds", *BASELINES.values(), "versions", "machine")
 
 
 def _facts(run: OpenedRun) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_spaces.sweep import CellResult
 from study.analysis.scores import scored
 from study.config import CONFIRM
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import LINEAR, OpenedRun, Part
 from study.sweeps import list_sweeps
 
 
@@ -24,9 +24,9 @@ def conclusions_of(run: OpenedRun, part: Part) -> list[str]:
 def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     rows = scored(part.trials, ["cell", "phase", "trial_id"])
     rows = rows[rows["phase"] == CONFIRM]
-    baseline = float((part.linear_baseline or {}).get("validation_accuracy", 0.0))
     for cell, seeds in rows.groupby("cell", sort=False):
         if cell in run.facts["compared"] and len(seeds) >= run.confirmations_of(str(cell)):
             numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
             accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
-            yield CellResult(run.facts["compared"][cell], accuracies, baseline)
+            baseline = run.baselines_of(run.proxies[str(cell)]).get(LINEAR, {})
+            yield CellResult(run.facts["compared"][cell], accuracies, baseline.get("validation_accuracy", 0.0))

@@ -28,6 +28,7 @@ def warnings_of(run: OpenedRun, part: Part) -> list[str]:
         _failures(part.trials),
         _search(run, part),
         _outdone(run, part),
+        _proxies(run, part),
         _baseline(part, curve),
     )
     return [*(sentence for finder in finders for sentence in finder), *_provenance(part.trials)]
@@ -108,6 +109,15 @@ def _is_outdone(rows: pd.DataFrame, searched: list[str]) -> bool:
         return False
     there = trials[(trials[searched] == confirmed[searched].iloc[0]).all(axis=1)]
     return bool(there.empty or there["val_accuracy"].max() < trials["val_accuracy"].max())
+
+
+def _proxies(run: OpenedRun, part: Part) -> Iterator[str]:
+    seen = sorted({run.proxies[cell] for cell in part.trials["cell"]})
+    if len(seen) > 1:
+        yield (
+            f"Cells differ in the images that they see ({', '.join(seen)}): no one baseline stands beside all of them. "
+            "run.json has those of each."
+        )
 
 
 def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:

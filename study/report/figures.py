@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.analysis.curves import axes_of, baseline_accuracy
+from study.analysis.curves import Baselines, axes_of, baseline_accuracy
 from study.analysis.scores import METRICS, cell_name
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -58,16 +58,16 @@ class _Line:
         return self.cells["mean"].clip(upper=ACCURACY_TICKS[-1])
 
 
-def depth_curve_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
-    """Draw a depth curve of `study.analysis.depth_curve`: accuracy with 95 % intervals, chance and the linear baseline.
+def depth_curve_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
+    """Draw a depth curve of `study.analysis.depth_curve`: accuracy with 95 % intervals, chance and the baselines.
 
     With two depths or more: accuracy against depth on a log2 scale, one line for each combination of the other axes,
     and below it how many seeds diverged or failed, if any did. Else one dot a cell, the highest mean on top. An
     activation slope is printed where it is not 0.
     """
     if "depth" in axes_of(curve) and curve["depth"].nunique() > 1:
-        return _line_figure(curve, linear_baseline, title)
-    return _dot_figure(curve, linear_baseline, title)
+        return _line_figure(curve, baselines, title)
+    return _dot_figure(curve, baselines, title)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -86,10 +86,10 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def _line_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
+def _line_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
     lines = list(_lines(curve))
     failing = [line for line in lines if line.cells["diverged"].any()]
-    chances, baseline = _chances(curve), _baseline(curve, linear_baseline)
+    chances, baseline = _chances(curve), _baselines(curve, baselines)
     labels = len(lines) + len(chances) + len(baseline)
     heights = [max(CURVE_INCHES, LABEL_INCHES * labels + FRAME_INCHES)]
     if failing:
@@ -189,11 +189,11 @@ def _chances(curve: pd.DataFrame) -> dict[str, float]:
     return {f"chance {chance:.3f}": float(chance) for chance in curve["chance"].dropna().unique()}
 
 
-def _baseline(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None) -> dict[str, float]:
-    if linear_baseline is None or curve.empty:
+def _baselines(curve: pd.DataFrame, baselines: Baselines) -> dict[str, float]:
+    if curve.empty:
         return {}
-    accuracy = baseline_accuracy(linear_baseline, curve["metric"].iloc[0])
-    return {f"linear baseline {accuracy:.3f}": accuracy}
+    levels = {words: baseline_accuracy(baseline, curve["metric"].iloc[0]) for words, baseline in baselines.items()}
+    return {f"{words} {level:.3f}": level for words, level in levels.items()}
 
 
 def _draw_levels(draw: Callable[..., Any], levels: Mapping[str, float], style: str) -> None:
@@ -259,13 +259,13 @@ def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _dot_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None, title: str) -> Figure:
+def _dot_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
     cells = curve.sort_values("mean", kind="stable")
     height = DOT_FRAME_INCHES + DOT_ROW_INCHES * max(len(cells), 1)
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor="white")
     axes = figure.subplots()
     _draw_dots(axes, cells)
-    baseline = _baseline(curve, linear_baseline)
+    baseline = _baselines(curve, baselines)
     _draw_levels(axes.axvline, baseline, "--")
     left, right = axes.get_xlim()
     chances = {label: level for label, level in _chances(curve).items() if left < level < right}
@@ -273,7 +273,7 @@ def _dot_figure(curve: pd.DataFrame, linear_baseline: Mapping[str, float] | None
     axes.set_ylim(-0.6, max(len(cells), 1) - 0.4)
     axes.set_xlabel(_metric_words(curve), fontsize=TEXT_POINTS)
     axes.xaxis.grid(True, color=GRID_COLOR)
-    lines = [*(f"Dashed: {label}." for label in baseline), *(f"Dotted: {label}." for label in chances)]
+    lines = [f"{style}: {', '.join(of)}." for style, of in (("Dashed", baseline), ("Dotted", chances)) if of]
     _frame(figure, axes, title, " ".join([_note(curve), *_name_dots(axes, cells), *lines]))
     return figure
 

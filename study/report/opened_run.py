@@ -10,12 +10,15 @@ import pandas as pd
 import pyarrow as pa
 
 from study.analysis.comparison import contrast_of
+from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
-from study.config import CONFIRM, SEARCH
+from study.config import CONFIRM, SEARCH, Proxy
 from study.finished import hopeless
 from study.records import SCHEMAS, locate_run, read_arrow, read_json
 from study.storage import RUN_FILE, Storage
 
+LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
+BASELINES = {LINEAR: "linear_baseline", NEIGHBOR: "nearest_neighbor_baseline"}  # words to the key of run.json
 UNKNOWN_SAMPLER = "a sampler that run.json does not name"
 
 
@@ -25,13 +28,29 @@ class Part:
 
     Attributes:
         axes: the compared names, `dataset` left out.
-        linear_baseline: of this data set; None while it is not computed.
+        baselines: those of the images that all of them see, by BASELINES' words; none while they are not computed, and
+            none where cells see images of other sizes or train on other numbers of them.
     """
 
     dataset: str
     trials: pd.DataFrame
     axes: list[str]
-    linear_baseline: Mapping[str, float] | None
+    baselines: Baselines
+
+    @property
+    def linear_baseline(self) -> Mapping[str, float] | None:
+        """Logistic regression, which verdicts are held against."""
+        return self.baselines.get(LINEAR)
+
+    @property
+    def nearest_neighbor_baseline(self) -> Mapping[str, float] | None:
+        """The nearest neighbour, which is one more number beside it."""
+        return self.baselines.get(NEIGHBOR)
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Validation accuracy of each baseline."""
+        return {words: baseline["validation_accuracy"] for words, baseline in self.baselines.items()}
 
     @property
     def lines(self) -> list[str]:
@@ -79,11 +98,35 @@ class OpenedRun:
         Lists are text, and so is an axis that has nulls or no numbers (`comparable`): any field can be an axis.
         """
         axes = [name for name in self.axes if name != "dataset"]
-        trials = select(self.trials, list(self.trials.columns))
+        trials = self._at_their_cells(select(self.trials, list(self.trials.columns)))
         trials = trials.assign(**{name: comparable(trials[name]) for name in axes if name in trials})
         for dataset, rows in trials.groupby("dataset", sort=False):
-            baseline = self.facts.get("linear_baseline", {}).get(dataset)
-            yield Part(str(dataset), rows.reset_index(drop=True), axes, baseline)
+            seen = {self.proxies[cell] for cell in rows["cell"]}
+            baselines = self.baselines_of(*seen) if len(seen) == 1 else {}
+            yield Part(str(dataset), rows.reset_index(drop=True), axes, baselines)
+
+    def _at_their_cells(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trials with each axis as their cell has it, where a search trial ran with another value (search_fixed)."""
+        for cell, (_, confirmed) in self.search_fixed.items():
+            for name in confirmed.keys() & self.facts["compared"].get(cell, {}).keys():
+                trials.loc[trials["cell"] == cell, name] = confirmed[name]
+        return trials
+
+    @cached_property
+    def proxies(self) -> dict[str, str]:
+        """Cell -> name of the images that its trials see: the whole data set's where it searches among sizes."""
+        cells = {}
+        for row in self.trials.drop_duplicates("cell").to_dict("records"):
+            varies = any(name in self.spaces.get(row["cell"], self.knobs) for name in Proxy._fields)
+            sizes = (row.get("image_size"), row.get("train_images"))
+            told = () if varies else (None if pd.isna(size) else int(size) for size in sizes)
+            cells[str(row["cell"])] = Proxy(row["dataset"], *told).name
+        return cells
+
+    def baselines_of(self, proxy: str) -> Baselines:
+        """BASELINES' words -> the baseline on these images, where it is computed."""
+        known = {words: self.facts.get(key, {}).get(proxy) for words, key in BASELINES.items()}
+        return {words: baseline for words, baseline in known.items() if baseline is not None}
 
     @cached_property
     def spaces(self) -> dict[str, dict[str, dict[str, Any]]]:

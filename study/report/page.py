@@ -84,9 +84,8 @@ def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
     curve = depth_curve(part.trials, by=part.axes)
     return {
         "dataset": part.dataset,
-        "baseline": (part.linear_baseline or {}).get("validation_accuracy"),
         "conclusions": " ".join(conclusions_of(run, part)),
-        "answer": answer(part.trials, part.linear_baseline, by=part.axes),
+        "answer": answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes),
         "hero": picture(part, curve) if len(curve) else Block("", "No cell is confirmed yet."),
         "warnings": warnings_of(run, part),
         "sections": _without_picture(sections),

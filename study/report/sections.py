@@ -79,9 +79,8 @@ def has_depths(part: Part, curve: pd.DataFrame) -> bool:
 
 def picture(part: Part, curve: pd.DataFrame, title: str = "Depth curves") -> Block:
     """The one picture that answers the question."""
-    baseline = (part.linear_baseline or {}).get("validation_accuracy")
     if has_depths(part, curve):
-        return Block(title, "", curve_chart(curve, part.lines, WORDS, baseline))
+        return Block(title, "", curve_chart(curve, part.lines, WORDS, part.levels))
     ranked = curve.sort_values("mean", ascending=False)
     labels = line_names(ranked, part.axes or ["cell"]).tolist()
     return Block("Cells", "Best first.", dot_chart(labels, ranked, ("mean", "low", "high"), WORDS))

@@ -29,7 +29,8 @@ NOTE = (
     "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance. Test: mean test "
     "accuracy of the same seeds. " + SEEDS_ONLY
 )
-BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.\n"
+BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}."
+NEIGHBOR = "Nearest neighbour (among {train_images:,} training images, by their pixels): {validation_accuracy:.3f}."
 PANDAS = """\
 import pandas as pd
 from study.analysis import depth_curve
@@ -57,7 +58,7 @@ def print_summary(storage: Storage, console: Console) -> None:
     run = OpenedRun.at(storage)
     print_text(run, console)
     for part in run.parts:
-        figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.linear_baseline, _title(run, part))
+        figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.baselines, _title(run, part))
         name = f"{FIGURE}.png" if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}.png"
         _store_figure(figure, storage, name)
         console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
@@ -78,19 +79,26 @@ def print_text(run: OpenedRun, console: Console) -> None:
             console.print(NOTE, markup=False)
         else:
             console.print(f"\n{_title(run, part)}\n", markup=False)
-        if part.linear_baseline is not None:
-            console.print(
-                BASELINE.format(mark=f", {MARK} in the bars" if len(curve) else "", **part.linear_baseline),
-                markup=False,
-            )
+        for line in _baselines(part, marked=len(curve) > 0):
+            console.print(line, markup=False)
         for sentence in conclusions_of(run, part):
             console.print(sentence, markup=False)
-        console.print(answer(part.trials, part.linear_baseline, by=part.axes) + "\n", markup=False)
+        said = answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes)
+        console.print(f"{said}\n", markup=False)
         sections = (_limits(part), _verdicts(part), _published(run, part), _front(run, part), _distrust(run, part))
         for line in chain.from_iterable(sections):
             console.print(line, markup=False)
     if run.trials.empty:
         console.print(f"{run.name}: nothing is finished yet.", markup=False)
+
+
+def _baselines(part: Part, *, marked: bool) -> Iterator[str]:
+    if part.linear_baseline is not None:
+        yield BASELINE.format(mark=f", {MARK} in the bars" if marked else "", **part.linear_baseline)
+    if part.nearest_neighbor_baseline is not None:
+        yield NEIGHBOR.format_map(part.nearest_neighbor_baseline)
+    if part.baselines:
+        yield ""
 
 
 def _title(run: OpenedRun, part: Part) -> str:
