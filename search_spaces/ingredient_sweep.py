@@ -59,7 +59,10 @@ def confirm_seeds(fields: Fields) -> int:
 sweep = Sweep(
     compare={"depth": (44, 110), "recipe": INGREDIENTS},
     search=search,
-    fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+    fixed={
+        **{"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+        "diagnostics_every_epochs": 50,  # these runs are long, and their tables are to stay small
+    },
     trials_per_cell=5,  # the recipe's own rate and four that all cells share
     confirm_seeds=confirm_seeds,
     scales={

@@ -28,7 +28,10 @@ def search(_fields: Fields) -> Space:
 sweep = Sweep(
     compare={"steps": (400, 1_600, 6_400), "depth": (44, 110), "recipe": PAIRS},
     search=search,
-    fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+    fixed={
+        **{"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
+        "diagnostics_every_epochs": 50,  # these runs are long, and their tables are to stay small
+    },
     search_fixed={"steps": 400},
     trials_per_cell=5,  # the recipe's own rate and four that all cells share
     confirm_seeds=3,

@@ -106,7 +106,7 @@ class OpenedRun:
             yield Part(str(dataset), rows.reset_index(drop=True), axes, baselines)
 
     def _at_their_cells(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """The trials with each axis as their cell has it, where a search trial ran with another value (search_fixed)."""
+        """The trials with each axis as their cell has it: a search trial may have run with another value."""
         for cell, (_, confirmed) in self.search_fixed.items():
             for name in confirmed.keys() & self.facts["compared"].get(cell, {}).keys():
                 trials.loc[trials["cell"] == cell, name] = confirmed[name]
