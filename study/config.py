@@ -2,7 +2,7 @@
 
 A field's name is also its key in a sweep file, the Optuna parameter, the Ray config key and the Parquet column.
 Names that live in tables (data sets, initialisers, regularisers, schedules, activations) are plain strings here and
-are checked by `study.names.check_names`, so that reading a config needs no torch.
+are checked by `study.planning.names.check_names`, so that reading a config needs no torch.
 """
 
 import hashlib
@@ -21,6 +21,14 @@ DEPTH_CHECKS = {"cifar": check_cifar_depth, "imagenet": check_imagenet_depth}  #
 
 HOUSEKEEPING = {"checkpoint_every_epochs"}  # fields that change no record, so a run may change them
 LATER_FIELDS = {"image_size", "train_images", "norm_statistics"}  # unknown to older runs: at their defaults not hashed
+
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "val_accuracy": "maximize",
+    "train_seconds": "minimize",
+    "parameters": "minimize",
+    "peak_memory_bytes": "minimize",
+}
+"""What can be an objective of a search: columns of `trials`, and which way is better, in Optuna's words."""
 
 SEARCH, CONFIRM = "search", "confirm"  # the two phases of a cell, and the values of the column `phase`
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from search_spaces.sweep import Fields
 from study.config import CONFIRM
 from study.forecast import GPU_BYTES, Forecast
-from study.plan import Plan
-from study.planned_cell import PlannedCell
-from study.settings import acting
+from study.planning.cell import PlannedCell
+from study.planning.plan import Plan
+from study.planning.settings import acting
 from study.terminal import listing_console, plural
 from study.training.memory import PROCESS_BYTES, gpu_share
 

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from study.cells import CellStudies
 from study.config import TrialConfig
 from study.datasets import AnyData
-from study.plan import Plan
-from study.provenance import machine
-from study.storage import Storage
+from study.planning.plan import Plan
+from study.search.cells import CellStudies
+from study.store.provenance import machine
+from study.store.storage import Storage
 from study.trainer import Training
 from study.training.memory import keep_freed_memory
 from study.training.network import build_network

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import study.ray_environment  # noqa: F401
+import study.tuner.ray_environment  # noqa: F401
 
 import ray
 from ray import tune
@@ -16,23 +16,23 @@ from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from study.checkpoint_service import CheckpointService, checkpoint_service
-from study.display import Display
-from study.ending import Ending
-from study.nodes.cards import Cards
-from study.nodes.demand import Demand, find_autoscaler
-from study.nodes.node_loss import forgiven_node_losses
-from study.nodes.session import ray_session
-from study.nodes.slots import Slots, living_nodes, resources_of
-from study.nodes.stopping import GO_ON, Stop, stoppable, watched
-from study.nodes.waiting import Waiting
-from study.plan import Overrides, make_plan
+from study.planning.plan import Overrides, make_plan
 from study.prepare import Options, PreparedRun, prepared_run
-from study.recorder import Recorder
-from study.search import JobSearcher, PruningScheduler
-from study.storage import Storage
+from study.store.storage import Storage
 from study.sweeps import NamedSweep
-from study.trial import run_trial
+from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
+from study.tuner.demand import Demand, find_autoscaler
+from study.tuner.display import Display
+from study.tuner.gpu_memory import Cards
+from study.tuner.node_loss import forgiven_node_losses
+from study.tuner.recorder import Recorder
+from study.tuner.searcher import JobSearcher, PruningScheduler
+from study.tuner.session import ray_session
+from study.tuner.slots import Slots, living_nodes, resources_of
+from study.tuner.stop_conditions import Ending
+from study.tuner.stopping import GO_ON, Stop, stoppable, watched
+from study.tuner.trainable import run_trial
+from study.tuner.waiting import Waiting
 
 SCRATCH = "ray"  # folder of Ray's own files
 UNBOUNDED = 10**9  # the searcher says when it is finished
@@ -43,7 +43,7 @@ def run_sweep(
 ) -> Storage:
     """Run a sweep, or what is missing of it, and return where its results lie.
 
-    A Ray cluster that is lost ends the whole process with exit code 1, for Ray would hang: see `study.nodes.stopping`.
+    A Ray cluster that is lost ends the whole process with exit code 1, for Ray would hang: see `study.tuner.stopping`.
 
     Raises:
         ValueError: bad input, before any trial has started.

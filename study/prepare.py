@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.cells import CellStudies
-from study.checkpoints import Checkpoints
 from study.config import Proxy, TrialConfig
 from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
-from study.finished import FinishedTrial, finished_trials
-from study.journal import export_journal
-from study.lock import run_lock
-from study.plan import Plan
-from study.planned_cell import PlannedCell
-from study.provenance import provenance
-from study.records import read_arrow, read_json, recover
-from study.run_file import confirm_seeds, open_run_file, save_run_file
-from study.samplers import SearchMethod
-from study.storage import JOURNAL, RESULTS, RUN_FILE, Storage
+from study.planning.cell import PlannedCell
+from study.planning.plan import Plan
+from study.records import read_arrow, recover
+from study.search.cells import CellStudies
+from study.search.journal import export_journal
+from study.search.optuna_trials import FinishedTrial, finished_trials
+from study.search.samplers import SearchMethod
+from study.store.checkpoints import Checkpoints
+from study.store.lock import run_lock
+from study.store.provenance import provenance
+from study.store.run_file import confirm_seeds, open_run_file, save_run_file
+from study.store.storage import JOURNAL, RESULTS, RUN_FILE, Storage, read_json
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
         message = missing_message(name, options.data_dir)
         if message is not None:
             raise MissingDataset(message)
-    from study.names import check_names  # imports torch, which takes seconds
+    from study.planning.names import check_names  # imports torch, which takes seconds
 
     check_names(plan)
     data = {name: load_dataset(name, options.data_dir) for name in plan.datasets}
@@ -129,7 +129,7 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
 
 def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
     """Refuse an image size or a number of training images, fixed or at an end of a search, that the set lacks."""
-    from study.names import values_of
+    from study.planning.names import values_of
     from study.training.proxies import check_proxy
 
     for cell in plan.cells:
@@ -220,7 +220,7 @@ def _baselines(plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any]
     """Both baselines of each proxy that a cell names, by its name; what run.json has already is not computed again."""
     import torch
 
-    from study.baseline import BASELINES, held_images  # imports scikit-learn, which takes a second
+    from study.datasets.baseline import BASELINES, held_images  # imports scikit-learn, which takes a second
     from study.training.proxies import proxied
 
     found = {kind: dict(known.get(kind, {})) for kind in BASELINES}

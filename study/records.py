@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.config import TrialConfig
-from study.locations import shown
-from study.storage import RESULTS, RUN_FILE, Storage
+from study.store.locations import shown
+from study.store.storage import RESULTS, RUN_FILE, Storage
 
 FIRST_VERSION = SCHEMA_VERSION = 1
 # Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a
@@ -246,13 +246,3 @@ def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array, part: st
     kept = table.filter(pc.is_in(table["trial_id"], value_set=committed))
     if kept.num_rows < table.num_rows:
         _write_part(storage, f"{name}/{part}", kept)
-
-
-def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    storage.write(name, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-
-
-def read_json(storage: Storage, name: str) -> dict[str, Any]:
-    """Read a JSON file; FileNotFoundError when there is none."""
-    return dict(json.loads(storage.read(name)))

@@ -11,7 +11,7 @@ from rich.console import Console
 from study.config import TrialConfig, parse_config
 from study.datasets import load_dataset
 from study.records import SCHEMAS, locate_run, read_arrow
-from study.storage import Storage
+from study.store.storage import Storage
 from study.trainer import train
 
 CLOCK = {"seconds"}  # what no two runs share

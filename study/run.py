@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study import __version__
-from study.ending import parse_duration
-from study.plan import Overrides, Plan, make_plan
-from study.samplers import PRUNERS, SAMPLERS, SearchMethod
-from study.storage import RESULTS
+from study.planning.plan import Overrides, Plan, make_plan
+from study.search.samplers import PRUNERS, SAMPLERS, SearchMethod
+from study.store.storage import RESULTS
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
 from study.terminal import INTERRUPTED, Parser, exit_code, plural
+from study.tuner.stop_conditions import parse_duration
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
-    from study.display import Display
     from study.prepare import Options, PreparedRun
+    from study.tuner.display import Display
 
 REPLAY = "replay"  # in a sweep's place
 FAILED = 1  # exit code
@@ -143,8 +143,8 @@ def _list() -> int:
 
 def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
-    from study.display import Display
     from study.prepare import prepared_run
+    from study.tuner.display import Display
 
     how, display = _execution(options), Display(plan)
     try:
@@ -182,7 +182,7 @@ def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> Non
     """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
     from study.forecast import forecast
     from study.launch import execute
-    from study.run_file import record_duration
+    from study.store.run_file import record_duration
 
     foreseeable = not (prepared.finished_trials or prepared.begun or _elsewhere(how.address))
     expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None

@@ -2,31 +2,18 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import search_spaces
 from search_spaces.sweep import Sweep
-from study.user_file import load_file, one_line
+from study.planning.named_sweep import NamedSweep
+from study.planning.user_file import load_file
+
+__all__ = ["NamedSweep", "list_sweeps", "load_sweep"]
 
 DECLARATION_MODULES = {"sweep", "recipes"}  # what sweeps are written with; no questions of their own
-
-
-@dataclass(frozen=True)
-class NamedSweep:
-    """A sweep with its name (the file's) and its question (the first line of the file's docstring).
-
-    Attributes:
-        files: what it takes to load a user's own sweep elsewhere, see `study.user_file`; of ours nothing.
-    """
-
-    name: str
-    question: str
-    sweep: Sweep
-    files: Mapping[Path, Path] = field(default_factory=dict)
 
 
 def list_sweeps() -> list[NamedSweep]:
@@ -49,18 +36,6 @@ def load_sweep(name_or_file: str) -> NamedSweep:
             f"unknown sweep {name_or_file!r}: known are {', '.join(names)}, or give a file such as my_sweep.py"
         )
     return _shipped(name_or_file)
-
-
-def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any], *, where: str) -> Any:
-    """What one of a sweep's own functions answers, as a `kind`: dict or list.
-
-    Raises:
-        ValueError: it raises, or answers something else.
-    """
-    try:
-        return kind(function(given))
-    except Exception as error:
-        raise ValueError(f"{where} does not work: {one_line(error)}") from error
 
 
 def _shipped(name: str) -> NamedSweep:

@@ -21,6 +21,8 @@ from models.networks import ConvNet
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.records import locate_run
+from study.store.tensor_bytes import from_bytes, to_bytes
+from study.store.weights import Weights, read_weights
 from study.training.epoch_record import EpochRecord, finite
 from study.training.evaluation import PRECISE_IMAGES, batch_statistics_accuracy, estimate_statistics_, evaluate
 from study.training.layer_rows import layer_rows
@@ -29,9 +31,7 @@ from study.training.network import build_network, compile_network
 from study.training.proxies import proxied
 from study.training.step_values import StepValues
 from study.training.streaming import open_batches
-from study.training.tensor_bytes import from_bytes, to_bytes
 from study.training.update import WeightUpdate
-from study.weights import Weights, read_weights
 
 
 def train(

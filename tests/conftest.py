@@ -10,8 +10,8 @@ from store_servers import FOLDER, MEMORY, AzureServer, GoogleServer, Server
 
 from search_spaces.recipes import he_l2, isometric
 from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
-from study.plan import Overrides, Plan, make_plan
-from study.storage import Storage
+from study.planning.plan import Overrides, Plan, make_plan
+from study.store.storage import Storage
 from study.sweeps import NamedSweep
 
 
@@ -52,7 +52,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local Ray cluster for all tests that need one."""
-    from study.nodes.session import ray_session
+    from study.tuner.session import ray_session
 
     with ray_session(address=None):
         yield

@@ -14,8 +14,8 @@ import pytest
 import scipy.io
 import torchvision
 
-from study.data.readers import FASHION_MNIST_FILES, Archive, ImageSplit
 from study.datasets import DATASETS
+from study.datasets.readers import FASHION_MNIST_FILES, Archive, ImageSplit
 
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6, 2
 

@@ -6,9 +6,9 @@ import pytest
 
 from search_spaces.depth_frontier import RESOLUTION, SHALLOW, buildable, conclusions, frontier, next_depth
 from search_spaces.sweep import CellResult
-from study.cells import CellStudies
-from study.finished import finished_trials
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
+from study.search.cells import CellStudies
+from study.search.optuna_trials import finished_trials
 from study.sweeps import load_sweep
 
 LIMITS = {"he_l2": 30, "isometric_nonlinear": 10_000}

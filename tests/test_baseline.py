@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study import baseline
-from study.baseline import linear_baseline, nearest_neighbor_baseline
-from study.data.readers import ImageSplit
-from study.datasets import ImageData, load_dataset
+from study.datasets import ImageData, baseline, load_dataset
+from study.datasets.baseline import linear_baseline, nearest_neighbor_baseline
+from study.datasets.readers import ImageSplit
 
 
 @pytest.fixture(scope="module")

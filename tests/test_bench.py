@@ -31,7 +31,7 @@ from study.bench.throughput import operator_calls
 from study.bench.timing import Estimate, estimate, interleave, ratio
 from study.bench.usual_loop import UsualLoop, plain_net
 from study.config import TrialConfig
-from study.plan import Plan
+from study.planning.plan import Plan
 from study.trainer import Training
 
 CPU = torch.device("cpu")

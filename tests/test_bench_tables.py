@@ -8,7 +8,7 @@ from study.analysis.curves import depth_curve
 from study.bench.generated_run import RECIPES, GeneratedRun
 from study.records import SCHEMAS, read_table
 from study.report.opened_run import open_run
-from study.storage import Storage
+from study.store.storage import Storage
 
 
 def test_it_has_the_shape_that_was_asked_for(tmp_path: Path) -> None:

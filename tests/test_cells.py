@@ -7,11 +7,11 @@ import itertools
 import optuna
 import pytest
 
-from study.cells import CellStudies, Job
 from study.config import TrialConfig, parse_config
-from study.finished import WORST_ACCURACY, finished_trials
-from study.plan import Overrides, Plan, make_plan
-from study.samplers import SAMPLERS, SearchMethod
+from study.planning.plan import Overrides, Plan, make_plan
+from study.search.cells import CellStudies, Job
+from study.search.optuna_trials import WORST_ACCURACY, finished_trials
+from study.search.samplers import SAMPLERS, SearchMethod
 
 ROW = ("trial_id", "cell", "phase")
 

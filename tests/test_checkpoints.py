@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from study.checkpoints import Checkpoints
 from study.config import TrialConfig
-from study.storage import Storage, file_name
+from study.store.checkpoints import Checkpoints
+from study.store.storage import Storage, file_name
 
 TRIAL = "run:depth=8,recipe=isometric:search:1"
 CONFIG = TrialConfig(epochs=9, checkpoint_every_epochs=2, learning_rate_drops=(0.3, 0.6))

@@ -6,7 +6,7 @@ import pytest
 
 from study.cluster.checks import CHECKS, ERROR, GIB, NOTE, OK, Finding, breaks_a_run, findings
 from study.cluster.facts import Facts, Machine
-from study.nodes.autoscaler import Autoscaler, NodeType
+from study.tuner.autoscaler import Autoscaler, NodeType
 
 PACKAGES = {"ray": "2.60.0", "torch": "2.14.1", "numpy": "2.4.6"}
 WELL = Machine(

@@ -18,8 +18,8 @@ import psutil
 import pytest
 from test_submission import MY_SWEEP
 
-from study.provenance import commit
 from study.records import read_table
+from study.store.provenance import commit
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 180.0

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.plan import Plan
+from study.planning.plan import Plan
 from study.report.commands import commands_of
 from study.report.opened_run import OpenedRun
 from study.run import build_parser, planned
-from study.run_file import open_run_file
-from study.storage import Storage
+from study.store.run_file import open_run_file
+from study.store.storage import Storage
 from study.sweeps import load_sweep
 
 

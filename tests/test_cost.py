@@ -17,7 +17,7 @@ from study.analysis.cost import (
     non_dominated,
     pareto_front,
 )
-from study.finished import DIRECTIONS
+from study.config import OBJECTIVES
 
 
 def rows(**columns: list[object]) -> pd.DataFrame:
@@ -135,7 +135,7 @@ def test_the_front_over_three_objectives_is_optunas() -> None:
     draw = np.random.default_rng(0)
     names = ["val_accuracy", "train_seconds", "parameters"]
     trials = pd.DataFrame(draw.random((60, 3)).round(1), columns=names).assign(phase="search", status="ok")
-    study = optuna.create_study(directions=[DIRECTIONS[name] for name in names])
+    study = optuna.create_study(directions=[OBJECTIVES[name] for name in names])
     study.add_trials([optuna.create_trial(values=row) for row in trials[names].to_numpy().tolist()])
     front = non_dominated(trials, names)
     assert sorted(front[names].to_numpy().tolist()) == sorted(trial.values for trial in study.best_trials)

@@ -10,9 +10,8 @@ from urllib.error import URLError
 import pytest
 from small_archives import ON_DISK, write_small
 
-from study.data import readers
-from study.dataset_commands import main
-from study.datasets import DATASETS
+from study.datasets import DATASETS, readers
+from study.datasets.__main__ import main
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,9 @@ from small_archives import (
     write_small,
 )
 
-from study.data import readers
-from study.data.readers import FASHION_MNIST_FILES, stratified_split
-from study.dataset_commands import main
-from study.datasets import DATASETS, load_dataset
+from study.datasets import DATASETS, load_dataset, readers
+from study.datasets.__main__ import main
+from study.datasets.readers import FASHION_MNIST_FILES, stratified_split
 
 DEBIAN_FASHION_MNIST = readers.DEBIAN_FASHION_MNIST
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from small_archives import IN_MEMORY, ON_DISK, WRITERS, write_small
 
-from study.data import readers
-from study.data.readers import FASHION_MNIST_FILES
-from study.datasets import DATASETS, ImageData, MissingDataset, load_dataset, missing_message, resolve_data_dir
+from study.datasets import DATASETS, ImageData, MissingDataset, load_dataset, missing_message, readers, resolve_data_dir
+from study.datasets.readers import FASHION_MNIST_FILES
 
 
 @pytest.fixture(autouse=True)

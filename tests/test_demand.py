@@ -14,13 +14,13 @@ from ray.autoscaler._private.kuberay import autoscaling_config
 from ray.autoscaler._private.util import prepare_config
 from ray.exceptions import RayError
 
-from study.cells import CellStudies
-from study.nodes import demand
-from study.nodes.autoscaler import Autoscaler, NodeType, autoscaler_of
-from study.nodes.demand import LOOK_SECONDS, REPEAT_SECONDS, Demand
-from study.nodes.head_config import head_config
-from study.nodes.slots import Ask
-from study.plan import Plan
+from study.planning.plan import Plan
+from study.search.cells import CellStudies
+from study.tuner import demand
+from study.tuner.autoscaler import Autoscaler, NodeType, autoscaler_of
+from study.tuner.demand import LOOK_SECONDS, REPEAT_SECONDS, Demand
+from study.tuner.head_config import head_config
+from study.tuner.slots import Ask
 
 FILES = Path(__file__).parent.parent / "study" / "cluster" / "files"
 TRIAL = {"status": "ok", "val_accuracy": 0.5}

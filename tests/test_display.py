@@ -7,12 +7,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from study.cells import CellStudies, Job
-from study.display import Display
-from study.finished import finished_trials
-from study.plan import Plan
+from study.planning.plan import Plan
 from study.prepare import PreparedRun
-from study.storage import Storage
+from study.search.cells import CellStudies, Job
+from study.search.optuna_trials import finished_trials
+from study.store.storage import Storage
+from study.tuner.display import Display
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from scipy import stats
 from test_cells import best_in_the_middle, row_of, run_all
 
 from search_spaces.sweep import Choice, Float, Int
-from study.cells import CellStudies, Job
-from study.draws import random_draws, sobol_draws, value_at
-from study.finished import finished_trials
-from study.plan import Plan
-from study.samplers import SAMPLERS, STARTUP_TRIALS, SearchMethod
+from study.planning.plan import Plan
+from study.search.cells import CellStudies, Job
+from study.search.draws import random_draws, sobol_draws, value_at
+from study.search.optuna_trials import finished_trials
+from study.search.samplers import SAMPLERS, STARTUP_TRIALS, SearchMethod
 
 TRIALS = 6  # of a cell
 DRAWN = dict.fromkeys(("random", "sobol", "nsga2"), TRIALS)  # how many are draws, the known point among them

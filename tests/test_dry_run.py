@@ -8,7 +8,7 @@ from rich.console import Console
 from search_spaces.sweep import Choice, Float, Int
 from study.dry_run import common, in_words, print_forecast, print_plan
 from study.forecast import Forecast
-from study.plan import Plan, make_plan
+from study.planning.plan import Plan, make_plan
 from study.sweeps import list_sweeps, load_sweep
 
 

@@ -12,17 +12,18 @@ import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study import datasets, launch, trial
-from study.cells import CellStudies
+from study import datasets, launch
 from study.launch import run_sweep
-from study.plan import Overrides, make_plan
+from study.planning.plan import Overrides, make_plan
 from study.prepare import Options, prepared_run
-from study.records import SCHEMAS, read_json, read_table
+from study.records import SCHEMAS, read_table
 from study.run import main
-from study.storage import Storage
+from study.search.cells import CellStudies
+from study.store.storage import Storage, read_json
 from study.sweeps import NamedSweep
 from study.trainer import Training
 from study.training.epoch_record import EpochRecord
+from study.tuner import trainable
 
 pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
 
@@ -154,7 +155,7 @@ def looking_trial(config: dict, *, data: dict) -> None:
             assert not split.images.flags.writeable  # Ray's own memory, shared by all workers of a node
             assert not split.images.flags.owndata
     datasets.load_dataset = None  # whoever reads or fetches a set here fails
-    trial.run_trial(config, data=data)
+    trainable.run_trial(config, data=data)
 
 
 def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
@@ -216,7 +217,7 @@ def faulty_trial(config: dict, *, data: dict) -> None:
 
     Training.run_epoch = run_epoch
     try:
-        trial.run_trial(config, data=data)
+        trainable.run_trial(config, data=data)
     finally:
         Training.run_epoch = original
 

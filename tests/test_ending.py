@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.ending import Ending, parse_duration
+from study.tuner.stop_conditions import Ending, parse_duration
 
 
 def failed(error: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from study import forecast as room
 from study.config import TrialConfig
 from study.datasets import ImageData, load_dataset
 from study.forecast import Readings, forecast, kind_of, simulate, trial_bytes
-from study.plan import Plan
+from study.planning.plan import Plan
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,16 @@ from photographs import CLASSES, SIZE, TEST_PER_CLASS, TRAIN_PER_CLASS, small_st
 from torchvision.datasets import ImageFolder
 
 from search_spaces.sweep import Scale, Sweep
-from study.baseline import held_images, linear_baseline, nearest_neighbor_baseline
-from study.data.image_folder import LAYOUT
-from study.dataset_commands import main
 from study.datasets import MissingDataset, StreamedData, load_dataset
+from study.datasets.__main__ import main
+from study.datasets.baseline import held_images, linear_baseline, nearest_neighbor_baseline
+from study.datasets.image_folder import LAYOUT
 from study.launch import run_sweep
 from study.prepare import Options
 from study.records import read_table
 from study.run import main as run
 from study.sweeps import NamedSweep
-from study.trial import loader_workers
+from study.tuner.trainable import loader_workers
 
 CPUS = float(min(2, os.cpu_count() or 1))  # with two, a loader worker is started inside the trial
 
@@ -110,7 +110,7 @@ def test_thumbnails_are_no_larger_than_what_a_trial_sees(data: StreamedData, ima
 
 
 def test_the_linear_baseline_sees_a_stratified_part(data: StreamedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.baseline.STREAMED_IMAGES", 8)
+    monkeypatch.setattr("study.datasets.baseline.STREAMED_IMAGES", 8)
     assert linear_baseline(held_images(data))["train_images"] == 8
 
 

@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 from torchvision.transforms import v2
 
-from study.data.image_views import CROP_ATTEMPTS, TRAINING_DRAWS, evaluation_view, random_box, read_image, training_view
+from study.datasets.image_views import (
+    CROP_ATTEMPTS,
+    TRAINING_DRAWS,
+    evaluation_view,
+    random_box,
+    read_image,
+    training_view,
+)
 
 SIZES = ((97, 71), (71, 97), (80, 80), (300, 40))
 GENERATOR = np.random.default_rng(0)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from store_servers import between_drivers
 
-from study import lease as leases
-from study.lock import is_held, run_lock
-from study.plan import Plan
+from study.planning.plan import Plan
 from study.prepare import Options, prepared_run
-from study.storage import Storage
+from study.store import lease as leases
+from study.store.lock import is_held, run_lock
+from study.store.storage import Storage
 
 OTHER = {"host": "other", "pid": 1, "started_at": "now", "token": "x", "beat": 1}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.lock import is_held, run_lock
-from study.storage import Storage
+from study.store.lock import is_held, run_lock
+from study.store.storage import Storage
 
 
 def test_a_second_driver_is_refused_with_the_first_ones_host_pid_and_start(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_other_runs_are_free(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_driver_is_not_held(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from study.lock import is_held, run_lock; from study.storage import Storage\n"
+        "import os, sys; from study.store.lock import is_held, run_lock; from study.store.storage import Storage\n"
         "with run_lock(Storage.at(sys.argv[1])): os._exit(9)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine")], check=False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from study.training.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share
-from study.trial import device_of
+from study.tuner.trainable import device_of
 
 CARD = 80e9
 

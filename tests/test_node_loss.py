@@ -6,7 +6,7 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.tune.experiment import Trial
 
-from study.nodes.node_loss import FORGIVEN, forgiven_node_losses
+from study.tuner.node_loss import FORGIVEN, forgiven_node_losses
 
 LOST = (
     "The actor died unexpectedly before finishing this task.\n\tThe actor died because its node has died. Node Id: a5"

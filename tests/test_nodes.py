@@ -169,7 +169,7 @@ import sys
 from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
-from study.nodes.cards import Cards
+from study.tuner.gpu_memory import Cards
 from study.prepare import Options
 from study.sweeps import NamedSweep
 

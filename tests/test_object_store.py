@@ -15,14 +15,14 @@ from s3_server import KEY, SECRET, S3Server
 from store_servers import BUCKET, everywhere, in_whole_files
 from test_records import PROVENANCE, trial, write_trial
 
-from study.journal import export_journal
-from study.plan import Plan
+from study.planning.plan import Plan
 from study.prepare import replaced
 from study.records import TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover
 from study.report.__main__ import main as report
 from study.report.run_list import list_runs
-from study.run_file import open_run_file, save_run_file
-from study.storage import Storage
+from study.search.journal import export_journal
+from study.store.run_file import open_run_file, save_run_file
+from study.store.storage import Storage
 
 
 @pytest.fixture

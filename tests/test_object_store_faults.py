@@ -10,10 +10,10 @@ from pyarrow import fs
 from s3_server import KEY, SECRET
 from store_servers import BUCKET
 
-from study import storage as storages
-from study.locations import shown
 from study.records import read_table
-from study.storage import Storage
+from study.store import storage as storages
+from study.store.locations import shown
+from study.store.storage import Storage
 
 
 def test_locations_are_shown_without_secrets() -> None:

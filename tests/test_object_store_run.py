@@ -16,12 +16,12 @@ from s3_server import KEY, SECRET, Gate, S3Server
 from store_servers import of_whole_runs
 from test_end_to_end import TINY_FILE
 
-from study import lease as leases
-from study import storage as storages
 from study.records import read_table
 from study.report.__main__ import main as report
 from study.run import main
-from study.storage import Storage
+from study.store import lease as leases
+from study.store import storage as storages
+from study.store.storage import Storage
 
 TRIALS = 8
 PATIENCE_SECONDS = 180.0

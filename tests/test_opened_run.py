@@ -7,15 +7,14 @@ import pandas as pd
 import pytest
 
 from study.bench.generated_run import GeneratedRun
-from study.cells import CellStudies
-from study.lock import run_lock
-from study.plan import Plan
-from study.records import read_json, write_json
+from study.planning.plan import Plan
 from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.run_list import list_runs
-from study.samplers import SearchMethod
-from study.storage import Storage
+from study.search.cells import CellStudies
+from study.search.samplers import SearchMethod
+from study.store.lock import run_lock
+from study.store.storage import Storage, read_json, write_json
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 

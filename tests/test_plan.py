@@ -13,9 +13,9 @@ from models.modulation_factors import RULES, STATISTICS, TARGETS
 from search_spaces.recipes import he_l2
 from search_spaces.sweep import Choice, Float, Scale, Sweep
 from study import config
-from study.names import check_names
-from study.plan import Overrides, make_plan
-from study.settings import parse_value
+from study.planning.names import check_names
+from study.planning.plan import Overrides, make_plan
+from study.planning.settings import parse_value
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
 
 

@@ -12,18 +12,18 @@ from test_cells import by_learning_rate, row_of, run_all
 
 from search_spaces.sweep import Float, Scale
 from study.bench.generated_run import GeneratedRun
-from study.cells import CellStudies
 from study.config import CONFIRM, SEARCH
 from study.dry_run import print_plan
-from study.finished import finished_trials
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
 from study.report.commands import commands_of
 from study.report.costs import cost_section
 from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import provenance_of
-from study.run_file import open_run_file, save_run_file
-from study.storage import Storage
+from study.search.cells import CellStudies
+from study.search.optuna_trials import finished_trials
+from study.store.run_file import open_run_file, save_run_file
+from study.store.storage import Storage
 from study.sweeps import NamedSweep
 
 OWN_SEEDS = {"he_l2": 1, "isometric": 3}

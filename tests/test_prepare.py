@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from search_spaces.sweep import Choice, Fields, Int, Scale, Sweep
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
-from study.records import read_json, write_json
 from study.run import main
-from study.samplers import SearchMethod
-from study.storage import Storage
+from study.search.samplers import SearchMethod
+from study.store.storage import Storage, read_json, write_json
 from study.sweeps import NamedSweep, load_sweep
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

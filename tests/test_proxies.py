@@ -10,7 +10,7 @@ from photographs import SIZE, small_streamed
 from study.config import Proxy, TrialConfig
 from study.datasets import AnyData, ImageData, ImageSplit, StreamedData, load_dataset
 from study.forecast import kind_of
-from study.multiply_adds import multiply_adds
+from study.planning.cost import multiply_adds
 from study.trainer import Training, train
 from study.training import proxies
 from study.training.proxies import area_averaged, check_proxy, proxied, proxy_bytes, proxy_shape

@@ -11,8 +11,8 @@ import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
-from study.nodes import session
-from study.nodes.session import _check_answers, _join, attribute_replaced, own_folder
+from study.tuner import session
+from study.tuner.session import _check_answers, _join, attribute_replaced, own_folder
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:

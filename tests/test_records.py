@@ -13,8 +13,8 @@ import pytest
 
 from study import records
 from study.config import TrialConfig
-from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow, write_json
-from study.storage import Storage
+from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow
+from study.store.storage import Storage, write_json
 
 PROVENANCE = {"commit": "abc", "pandas": "3.1.1"}
 

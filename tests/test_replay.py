@@ -10,9 +10,9 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.records import SCHEMAS, TableWriter, locate_run, read_arrow, write_json
+from study.records import SCHEMAS, TableWriter, locate_run, read_arrow
 from study.replay import recorded_config, replay
-from study.storage import Storage
+from study.store.storage import Storage, write_json
 from study.trainer import train
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"

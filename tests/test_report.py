@@ -11,7 +11,7 @@ import pytest
 from study.bench.generated_run import GeneratedRun
 from study.report.__main__ import build_parser, main
 from study.report.page import write_report
-from study.storage import Storage
+from study.store.storage import Storage
 
 SMALL = GeneratedRun(depths=(8, 44), searches=1, confirms=4)
 

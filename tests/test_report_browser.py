@@ -15,7 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from study.bench.generated_run import GeneratedRun
 from study.report.page import write_report
-from study.storage import Storage
+from study.store.storage import Storage
 
 pytestmark = pytest.mark.slow
 

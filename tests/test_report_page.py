@@ -20,7 +20,7 @@ from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
 from study.report.sections import comparison_section
 from study.report.summary import print_text
-from study.storage import Storage
+from study.store.storage import Storage
 
 HOSTILE = "<img src=x onerror=alert(1)></script><b>&"
 

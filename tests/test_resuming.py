@@ -17,16 +17,17 @@ from photographs import small_streamed
 
 from search_spaces.recipes import isometric
 from search_spaces.sweep import Float, Scale, Sweep
-from study import launch, trial
-from study.checkpoints import Checkpoints
+from study import launch
 from study.config import TrialConfig
 from study.datasets import AnyData, load_dataset
 from study.launch import run_sweep
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
 from study.records import read_table
-from study.storage import Storage
+from study.store.checkpoints import Checkpoints
+from study.store.storage import Storage
 from study.sweeps import NamedSweep
 from study.trainer import EpochRecord, Training
+from study.tuner import trainable
 
 CLOCK = ("seconds", "images_per_second")
 METHOD = {"initializer": "delta_orthogonal", "regularizer": "orthonormal", "modulation": "pairwise"}
@@ -149,7 +150,7 @@ def dying_trial(config: dict, *, data: dict, checkpoints: object) -> None:
 
     Training.run_epoch = run_epoch
     try:
-        trial.run_trial(config, data=data, checkpoints=checkpoints)
+        trainable.run_trial(config, data=data, checkpoints=checkpoints)
     finally:
         Training.run_epoch = original
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from bad_input import check_refused
 
-from study.plan import make_plan
-from study.records import write_json
+from study.planning.plan import make_plan
 from study.run import build_parser, main
-from study.storage import Storage
+from study.store.storage import Storage, write_json
 from study.sweeps import load_sweep
 
 BAD_INPUT = [

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from study.plan import Overrides, Plan, make_plan
-from study.records import read_json
-from study.run_file import open_run_file, save_run_file
-from study.storage import Storage
+from study.planning.plan import Overrides, Plan, make_plan
+from study.store.run_file import open_run_file, save_run_file
+from study.store.storage import Storage, read_json
 from study.sweeps import NamedSweep, load_sweep
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from ray.tune.search import Searcher
 
-from study.cells import CellStudies
 from study.config import TrialConfig
-from study.nodes.slots import Ask
-from study.plan import Plan
-from study.search import JobSearcher
+from study.planning.plan import Plan
+from study.search.cells import CellStudies
+from study.tuner.searcher import JobSearcher
+from study.tuner.slots import Ask
 
 TRIAL = {"status": "ok", "val_accuracy": 0.5}
 

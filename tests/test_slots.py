@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.nodes.autoscaler import Autoscaler, NodeType
-from study.nodes.slots import HEAD, MOST, Ask, Slots, all_fit, resources_of, room_on
 from study.prepare import Options
+from study.tuner.autoscaler import Autoscaler, NodeType
+from study.tuner.slots import HEAD, MOST, Ask, Slots, all_fit, resources_of, room_on
 
 GIB = 2.0**30
 LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}

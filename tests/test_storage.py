@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from pyarrow import ArrowException
 
-from study.locations import shown
-from study.storage import Storage
+from study.store.locations import shown
+from study.store.storage import Storage
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import torch
 from photographs import SIZE, small_streamed
 
 from study.config import TrialConfig
-from study.data.image_views import evaluation_view, read_image
 from study.datasets import StreamedData
+from study.datasets.image_views import evaluation_view, read_image
 from study.trainer import EpochRecord, train
 from study.training import streaming
 from study.training.streaming import StreamedBatches

@@ -11,7 +11,7 @@ from bad_input import check_refused
 from study.cluster.__main__ import main
 from study.cluster.jobs import ATTEMPTS, NOT_READY, _patiently, _plain_errors, server_url
 from study.cluster.submission import JOB_STORAGE, PACKAGES, STOP, USERS, environment, run_job, staged
-from study.provenance import COMMIT_VARIABLE, commit
+from study.store.provenance import COMMIT_VARIABLE, commit
 
 MY_SWEEP = '''"""Mine?"""
 from search_spaces.recipes import he_l2

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from study.config import TrialConfig
-from study.records import TableWriter, read_json, write_json
+from study.records import TableWriter
 from study.report.opened_run import OpenedRun
 from study.report.sections import curve_section
 from study.report.summary import limit_words, print_summary
-from study.storage import Storage
+from study.store.storage import Storage, read_json, write_json
 
 
 def finished_run(storage: Storage, datasets: list[str], seeds: int = 3, phase: str = "confirm") -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from test_submission import MY_SWEEP
 
-from study.plan import make_plan
-from study.run_file import open_run_file, save_run_file
-from study.storage import Storage
+from study.planning.plan import make_plan
+from study.planning.user_file import PACKAGES, load_file
+from study.store.run_file import open_run_file, save_run_file
+from study.store.storage import Storage
 from study.sweeps import NamedSweep, load_sweep
-from study.user_file import PACKAGES, load_file
 
 WITH_HELPERS = MY_SWEEP.replace(
     "from search_spaces.recipes import he_l2", "from my_recipes import he_l2\nfrom my_fields.sizes import steps"

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from study.nodes import waiting
-from study.nodes.slots import Ask
-from study.nodes.waiting import REPEAT_SECONDS, Waiting, reason_to_wait
+from study.tuner import waiting
+from study.tuner.slots import Ask
+from study.tuner.waiting import REPEAT_SECONDS, Waiting, reason_to_wait
 
 ASK = Ask(0.0, 1.0)
 FULL = {"CPU": 2.0}

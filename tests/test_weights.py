@@ -9,15 +9,15 @@ from models.networks import PlainCNN
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.launch import run_sweep
-from study.plan import Overrides
-from study.records import read_table, write_json
-from study.storage import Storage
+from study.planning.plan import Overrides
+from study.records import read_table
+from study.store.storage import Storage, write_json
+from study.store.weights import Weights, read_weights, write_weights
 from study.sweeps import NamedSweep
 from study.trainer import load_network
 from study.training.evaluation import evaluate
 from study.training.network import build_network
 from study.training.streaming import open_batches
-from study.weights import Weights, read_weights, write_weights
 
 CONFIG = TrialConfig(epochs=1, depth=8, width=4, learning_rate_drops=(0.2,))
 REFERENCE = Path(__file__).parent.parent / "results" / "reference" / "depth_sweep-quick"

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from optuna.study import StudyDirection
 from scipy import special
 
 from study.analysis.scores import KNOWN_POINT, groups_of, scored, select
-from study.finished import DIRECTIONS
+from study.config import OBJECTIVES
 
 UNKNOWN_DEVICE = "unknown"  # of trials that ended before they could say, where the others ran on several
 RANDOM_SAMPLERS = ("random", "qmc", "sobol")
@@ -84,10 +83,10 @@ def non_dominated(trials: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFra
     """The Pareto front of finished search trials over any number of objectives, best of the first one on top.
 
     A trial is on it when no other is at least as good in every objective and better in one. Objectives are names in
-    `study.finished.DIRECTIONS`, which say which way is better.
+    `study.config.OBJECTIVES`, which say which way is better.
     """
     rows = trials[(trials["phase"] == "search") & (trials["status"] == "ok")].dropna(subset=list(objectives))
-    signs = [1.0 if DIRECTIONS[name] is StudyDirection.MAXIMIZE else -1.0 for name in objectives]
+    signs = [1.0 if OBJECTIVES[name] == "maximize" else -1.0 for name in objectives]
     gains = rows[list(objectives)].to_numpy(dtype=np.float64) * signs
     beaten = [bool(((gains >= one).all(axis=1) & (gains > one).any(axis=1)).any()) for one in gains]
     front = rows[~np.array(beaten, dtype=bool)]

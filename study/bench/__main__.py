@@ -111,7 +111,7 @@ def _facts(quick: bool) -> dict[str, Any]:
     """Where and with what."""
     import torch
 
-    from study.provenance import machine, provenance
+    from study.store.provenance import machine, provenance
 
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {

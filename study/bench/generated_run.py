@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from study.analysis.curves import depth_curve
 from study.bench.resident import peak_resident_bytes
 from study.config import TrialConfig
-from study.records import FIRST_VERSION, SCHEMAS, TRIALS_PER_PART, read_arrow, read_table, write_json
+from study.records import FIRST_VERSION, SCHEMAS, TRIALS_PER_PART, read_arrow, read_table
 from study.report.page import write_report
-from study.storage import RUN_FILE, Storage
+from study.store.storage import RUN_FILE, Storage, write_json
 
 RUN, SWEEP = "generated", "depth_sweep"
 RECIPES = ("he_l2", "isometric", "orthonormal", "residual")

@@ -17,14 +17,14 @@ from study.bench.rivals import plain_optuna_seconds, plain_tune_seconds
 from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.trivial_trial import trivial_trial
-from study.display import Display
-from study.nodes.session import ray_session
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import Options, prepared_run
-from study.provenance import ROOT
 from study.records import SCHEMAS, read_table
-from study.storage import RESULTS
+from study.store.provenance import ROOT
+from study.store.storage import RESULTS
 from study.sweeps import load_sweep
+from study.tuner.display import Display
+from study.tuner.session import ray_session
 
 WORKERS = 2
 SWEEP = "depth_sweep"  # 20 cells, 3 confirmations each

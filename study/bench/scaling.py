@@ -10,10 +10,10 @@ from study.bench.machine import Watch, carry_out
 from study.bench.rows import Row, Target
 from study.bench.setting import Setting
 from study.bench.trivial_trial import SLEEP_SECONDS, sleeping_trial
-from study.nodes.session import ray_session
-from study.plan import Overrides, Plan, make_plan
+from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import Options
 from study.sweeps import load_sweep
+from study.tuner.session import ray_session
 
 NODES = (1, 2, 4)
 SLOTS = 2  # of each node: every one is a process, and they share this machine's cores

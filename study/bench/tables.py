@@ -12,7 +12,7 @@ from study.bench.setting import Setting
 PROGRAM = """\
 import json, sys
 from study.bench.generated_run import measure_readers
-from study.storage import Storage
+from study.store.storage import Storage
 print(json.dumps(measure_readers(Storage.at(sys.argv[1]))))"""
 
 ROWS = {  # key of `measure_readers`: words, unit, target

@@ -11,7 +11,7 @@ SLEEP_SECONDS = 0.2
 
 
 def trivial_trial(config: dict[str, Any], *, data: object) -> None:
-    """Report one epoch and an outcome, as `study.trial.run_trial` does, at once."""
+    """Report one epoch and an outcome, as `study.tuner.trainable.run_trial` does, at once."""
     _report(config, datetime.now(UTC))
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.ray_environment import CHOSEN_AUTH_MODE, auth_mode
+from study.tuner.ray_environment import CHOSEN_AUTH_MODE, auth_mode
 
 from study.cluster import probe
 from study.cluster.checks import breaks_a_run, findings
 from study.cluster.facts import Facts, Machine
 from study.datasets import DATASETS, find_dataset, load_dataset
-from study.locations import shown
-from study.storage import TEMPORARY_PREFIX, Storage
+from study.store.locations import shown
+from study.store.storage import TEMPORARY_PREFIX, Storage
 
 FOUND_ERRORS = 1
 ANSWER_SECONDS = 180.0  # of a node: it may have to import torch from a network disk first
@@ -135,8 +135,8 @@ def _ask_cluster(address: str, asked: Sequence[str | None]) -> dict[str, Any]:
     """Facts of every node that answers, the names of those that do not, and what may be added to them."""
     import ray
 
-    from study.nodes.demand import find_autoscaler
-    from study.nodes.session import ray_session
+    from study.tuner.demand import find_autoscaler
+    from study.tuner.session import ray_session
 
     unread: list[str] = []
     with ray_session(address):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from study.nodes.autoscaler import Autoscaler
+from study.tuner.autoscaler import Autoscaler
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import study.ray_environment  # noqa: F401
+import study.tuner.ray_environment  # noqa: F401
 
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient, JobType

@@ -134,7 +134,7 @@ def _storage(location: str | None, mark: str | None) -> dict[str, Any]:
     if location is None or mark is None:
         return nothing
     try:
-        from study.storage import Storage
+        from study.store.storage import Storage
 
         storage = Storage.at(location)
         if not storage.exists(mark):

@@ -9,16 +9,16 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qsl, urlsplit
 
-from study.ray_environment import auth_mode
+from study.tuner.ray_environment import auth_mode
 
-from study.locations import shown
-from study.provenance import COMMIT_VARIABLE, ROOT, commit
+from study.planning.user_file import PACKAGES
 from study.run import REPLAY, build_parser, planned
-from study.samplers import SearchMethod
-from study.storage import RESULTS, Storage
+from study.search.samplers import SearchMethod
+from study.store.locations import shown
+from study.store.provenance import COMMIT_VARIABLE, ROOT, commit
+from study.store.storage import RESULTS, Storage
 from study.sweeps import load_sweep
 from study.terminal import plural
-from study.user_file import PACKAGES
 
 USERS = "users_files"  # folder beside PACKAGES, so that no file of a user's takes the place of a module of another's
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -73,7 +73,7 @@ def run_job(arguments: Sequence[str]) -> Job:
     storage = job_storage(options.storage)
     check_data_dir(options.data_dir)
     SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only).check(plan.objectives)
-    from study.names import check_names  # imports torch, which takes seconds
+    from study.planning.names import check_names  # imports torch, which takes seconds
 
     check_names(plan)
     if storage != options.storage:

@@ -15,7 +15,6 @@ from rich.table import Table
 from study.analysis.curves import depth_curve
 from study.analysis.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
 from study.config import CONFIRM
-from study.locations import shown
 from study.report.export import EXPORTS, export_run
 from study.report.figures import FORMATS, depth_curve_figure, save_figure
 from study.report.layer_figures import error_figure, singular_value_figure
@@ -23,7 +22,8 @@ from study.report.opened_run import OpenedRun, Part, open_run
 from study.report.page import REPORT, write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
-from study.storage import RESULTS, Storage
+from study.store.locations import shown
+from study.store.storage import RESULTS, Storage
 from study.terminal import Parser, exit_code, listing_console
 
 NARROW = 110  # a terminal of fewer columns shows no times, so that names need not be folded; nothing is ever cut

@@ -11,8 +11,8 @@ from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, VERDICT_FROM
 from study.analysis.tuning import box_edges
 from study.config import CONFIRM, SEARCH
+from study.planning.settings import acting
 from study.report.opened_run import OpenedRun, Part
-from study.settings import acting
 from study.terminal import plural
 
 FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from study.records import SCHEMAS, read_arrow
 from study.report.opened_run import OpenedRun
-from study.storage import JOURNAL
+from study.store.storage import JOURNAL
 from study.terminal import plural
 
 EPOCH_MEASURES = (

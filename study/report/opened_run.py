@@ -13,9 +13,9 @@ from study.analysis.comparison import contrast_of
 from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
-from study.finished import hopeless
-from study.records import SCHEMAS, locate_run, read_arrow, read_json
-from study.storage import RUN_FILE, Storage
+from study.records import SCHEMAS, locate_run, read_arrow
+from study.search.optuna_trials import hopeless
+from study.store.storage import RUN_FILE, Storage, read_json
 
 LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
 BASELINES = {LINEAR: "linear_baseline", NEIGHBOR: "nearest_neighbor_baseline"}  # words to the key of run.json

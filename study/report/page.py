@@ -29,7 +29,7 @@ from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
-from study.storage import Storage
+from study.store.storage import Storage
 from study.terminal import plural
 
 REPORT = "report.html"

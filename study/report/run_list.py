@@ -8,10 +8,10 @@ import pandas as pd
 
 from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
-from study.lock import is_held
 from study.report.blocks import seconds
 from study.report.opened_run import OpenedRun, open_run
-from study.storage import RESULTS, RUN_FILE, Storage
+from study.store.lock import is_held
+from study.store.storage import RESULTS, RUN_FILE, Storage
 
 COLUMNS = ["run", "state", "trials", "best", "last_written"]
 

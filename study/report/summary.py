@@ -21,7 +21,7 @@ from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import SEEDS_ONLY, with_test
-from study.storage import Storage
+from study.store.storage import Storage
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from study.data.image_folder import StreamedData
-from study.data.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
 from study.datasets import AnyData, ImageData
+from study.datasets.image_folder import StreamedData
+from study.datasets.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
 from study.training.batches import Batches, Normalizer, full_rows, stream
 
 EVALUATION_BATCH = 64  # photographs are large: the first activation of 64 is 200 MB in an ImageNet-size net

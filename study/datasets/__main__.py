@@ -1,0 +1,130 @@
+"""The command line of the data sets: `python -m study.datasets` lists them, `... fetch NAME` brings one.
+
+Only `fetch` uses the network. Listing imports neither torch nor scikit-learn nor Ray.
+"""
+
+import argparse
+import http.client
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from study.datasets import DATASETS, find_dataset, missing_message, resolve_data_dir
+from study.datasets.image_folder import ImageFolder
+from study.terminal import PIPED_WIDTH, Parser, exit_code, listing_console
+
+NETWORK_PATIENCE_SECONDS = 30.0  # for a silent server; torchvision would wait for ever
+DESCRIPTION = "Lists the data sets of the study and says which are here; `fetch` brings one."
+EXAMPLES = """\
+examples:
+  python -m study.datasets                                          which sets there are, and which are here
+  python -m study.datasets fetch cifar10                            download into $STUDY_DATA_DIR, else ./data
+  python -m study.datasets fetch svhn --data-dir ~/sets             download into another folder ...
+  python -m study.run depth_sweep --dataset svhn --data-dir ~/sets  ... and train on it
+
+digits needs no download, and imagefolder is a folder of your own. Sets that torchvision has already unpacked in the
+folder are used as they are. Validation images are always taken out of the official train set; the official test set
+stays whole.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code, 2 where the user must change something."""
+    arguments = _parser().parse_args(argv)
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command is None:
+        _print_listing(arguments.data_dir)
+    else:
+        print(fetch(arguments.name, arguments.data_dir))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        "python -m study.datasets",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    folder_help = "folder of the archives (default: $STUDY_DATA_DIR, else ./data)"
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help=folder_help)
+    command = parser.add_subparsers(dest="command", metavar="fetch NAME", title="command")
+    fetch_parser = command.add_parser("fetch", help="download one set", description="Downloads one data set.")
+    fetch_parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(DATASETS)}")
+    # SUPPRESS: its default must not overwrite a --data-dir given before `fetch`.
+    fetch_parser.add_argument("--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=folder_help)
+    return parser
+
+
+def fetch(name: str, data_dir: Path | None = None) -> str:
+    """Bring one set with torchvision, which checks what it downloads; the line that says where it is now.
+
+    Raises:
+        ValueError: The name is unknown, or the set cannot be had: one line that says why.
+    """
+    dataset, folder = find_dataset(name), resolve_data_dir(data_dir)
+    if not dataset.source.files(folder):
+        return f"{name}: embedded, nothing to fetch"
+    if isinstance(dataset.source, ImageFolder):
+        message = missing_message(name, folder)
+        if message is not None:
+            raise ValueError(f"there is nothing to fetch: {message}")
+        return f"{name}: here, in {dataset.place(folder)}"
+    try:
+        with _impatient_sockets():
+            dataset.source.fetch(folder)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        other_way = f" ({dataset.other_way})" if dataset.other_way else ""
+        advice = f"check the network and the folder {folder}{other_way}"
+        raise ValueError(f"{name} could not be fetched: {reason}; {advice}") from error
+    return f"{name}: here, in {dataset.place(folder)}"
+
+
+@contextmanager
+def _impatient_sockets() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_PATIENCE_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _print_listing(data_dir: Path | None) -> None:
+    console = listing_console()
+    console.print(_table(data_dir, wide=console.width >= PIPED_WIDTH), soft_wrap=True)
+    print(f"Looked in {resolve_data_dir(data_dir)}")
+    print("Get one: python -m study.datasets fetch NAME [--data-dir DIR]")
+
+
+def _table(data_dir: Path | None, *, wide: bool) -> Table:
+    """One row a set; the last two columns, which only describe, are left out on a narrow terminal."""
+    headings = ("name", "train/val/test", "classes", "size", "licence", "here", "pixels", "what")
+    shown = len(headings) if wide else len(headings) - 2
+    table = Table(*headings[:shown], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, dataset in DATASETS.items():
+        row = (
+            name,
+            f"{dataset.train_images:,}/{dataset.validation_images:,}/{dataset.test_images:,}",
+            str(dataset.num_classes),
+            dataset.size,
+            dataset.licence,
+            "yes" if dataset.is_here(data_dir) else "no",
+            f"{dataset.channels}x{dataset.image_size}x{dataset.image_size}",
+            dataset.title,
+        )
+        table.add_row(*row[:shown])
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

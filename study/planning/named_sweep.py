@@ -1,0 +1,35 @@
+"""A sweep with its name and question, and what its own functions answer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search_spaces.sweep import Sweep
+from study.planning.user_file import one_line
+
+
+@dataclass(frozen=True)
+class NamedSweep:
+    """A sweep with its name (the file's) and its question (the first line of the file's docstring).
+
+    Attributes:
+        files: what it takes to load a user's own sweep elsewhere, see `study.planning.user_file`; of ours nothing.
+    """
+
+    name: str
+    question: str
+    sweep: Sweep
+    files: Mapping[Path, Path] = field(default_factory=dict)
+
+
+def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any], *, where: str) -> Any:
+    """What one of a sweep's own functions answers, as a `kind`: dict or list.
+
+    Raises:
+        ValueError: it raises, or answers something else.
+    """
+    try:
+        return kind(function(given))
+    except Exception as error:
+        raise ValueError(f"{where} does not work: {one_line(error)}") from error

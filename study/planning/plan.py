@@ -1,0 +1,224 @@
+"""From a sweep and the command line to a plan: cells, their fields and spaces, trials and cost. Starts nothing."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
+from study.config import OBJECTIVES, TrialConfig, refuse_unknown
+from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
+from study.planning.named_sweep import NamedSweep, answer
+from study.planning.settings import parse_value, single_values
+
+SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
+CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REFERENCE = "reference"  # the folder of the committed runs
+
+
+def no_further_cells(_results: Sequence[CellResult]) -> Sequence[PlannedCell]:
+    """A grid is complete from the start."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be done: the cells and how much of each.
+
+    Attributes:
+        confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
+        settings: what `--set` changed of the sweep, as it was given.
+    """
+
+    run: str
+    sweep: str
+    question: str
+    scale: str
+    seed: int
+    cells: tuple[PlannedCell, ...]
+    trials_per_cell: int
+    confirm_seeds: int | None
+    objectives: tuple[str, ...] = ("val_accuracy",)
+    next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
+    published: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def trial_count(self) -> int:
+        """Training runs of the cells that are planned from the start."""
+        return sum(map(self.runs_of, self.cells))
+
+    def runs_of(self, cell: PlannedCell) -> int:
+        """Training runs of a cell: search trials (where something is searched) and confirmations."""
+        return self.trials_of(cell) + self.confirmations_of(cell)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether cells may be added as others finish."""
+        return self.next_cells is not no_further_cells
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that the run needs, each once."""
+        return tuple(dict.fromkeys(cell.fixed["dataset"] for cell in self.cells))
+
+    @cached_property
+    def searched_fields(self) -> tuple[str, ...]:
+        """What the cells that are planned from the start search, each field once, in the order of TrialConfig."""
+        return tuple(name for name in TrialConfig.model_fields if any(name in cell.search for cell in self.cells))
+
+    def trials_of(self, cell: PlannedCell) -> int:
+        """Search trials of a cell: none where nothing is searched."""
+        return self.trials_per_cell if cell.search else 0
+
+    def confirmations_of(self, cell: PlannedCell) -> int:
+        """Fresh seeds on which the cell's best point is trained again."""
+        count = cell.confirm_seeds if self.confirm_seeds is None else self.confirm_seeds
+        assert count is not None  # make_plan leaves it out of the plan only where every cell has it
+        return count
+
+    def search_seed(self, number: int) -> int:
+        """Seed of search trial `number`: the same in every cell, so that cells are compared on equal draws."""
+        return self._first_seed + number
+
+    def confirm_seed(self, number: int) -> int:
+        """Seed of confirmation `number`: the same in every cell."""
+        return self._first_seed + CONFIRM_SEED_OFFSET + number
+
+    @property
+    def _first_seed(self) -> int:
+        """Runs of neighbouring seeds have none of their trials' seeds in common."""
+        return self.seed * SEEDS_A_RUN % LARGEST_SEED
+
+    def declaration(self) -> dict[str, Any]:
+        """What makes two runs the same run; JSON values only.
+
+        Trials, confirm seeds and workers are not part of it, but what a sweep's function says of a cell's seeds is.
+        """
+        cells = {cell.name: cell.declaration() for cell in self.cells}
+        asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
+        return dict(json.loads(json.dumps({**asked, "cells": cells})))
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes: `--set`, `--trials`, `--confirm-seeds`, `--seed` and the run's name."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    trials_per_cell: int | None = None
+    confirm_seeds: int | None = None
+    run: str | None = None
+    seed: int = 0
+
+
+def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides | None = None) -> Plan:
+    """Lay out a run, every cell's config and search bounds validated.
+
+    Raises:
+        ValueError: unknown scale, field, recipe or value; the message says which and what is allowed.
+    """
+    overrides = overrides or Overrides()
+    refuse_unknown("scale", scale_name, named.sweep.scales)
+    scale = named.sweep.scales[scale_name]
+    _check_objectives(named.sweep.objectives)
+    _refuse_unknown_fields(overrides.fields, named.sweep, scale)
+    compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
+    forced = single_values(overrides.fields, compare)
+    points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
+    cell_at = partial(plan_cell, named.sweep, scale, forced)
+    cells = tuple(cell_at(point) for point in points)
+    return Plan(
+        run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
+        sweep=named.name,
+        question=named.question,
+        scale=scale_name,
+        seed=overrides.seed,
+        cells=cells,
+        trials_per_cell=_trials_per_cell(overrides, scale, named.sweep),
+        confirm_seeds=_confirm_seeds(overrides, scale, named.sweep),
+        objectives=named.sweep.objectives,
+        published=scale.published,
+        settings=overrides.fields,
+        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
+    )
+
+
+def _check_objectives(objectives: Sequence[str]) -> None:
+    for objective in objectives:
+        refuse_unknown("objective", objective, OBJECTIVES)
+    if objectives[:1] != ("val_accuracy",):
+        raise ValueError(f"objectives = {objectives}: the first must be val_accuracy, which picks the point to confirm")
+
+
+def _run_name(name: str) -> str:
+    """A run's name is one folder name; ValueError else, so that no name leads out of the results."""
+    if not RUN_NAME.fullmatch(name) or name == REFERENCE:
+        raise ValueError(
+            f"run name {name!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit, and not "
+            f"{REFERENCE!r}; where runs are kept is --storage"
+        )
+    return name
+
+
+def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> None:
+    known = {**TrialConfig.model_fields, **sweep.compare, **scale.compare}
+    for name in names:
+        refuse_unknown("field", name, known)
+
+
+def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The grid's axes. A recipe stays a (name, recipe) pair; an override replaces an axis' values."""
+    axes = {}
+    for name, values in declared.items():
+        if not hasattr(values, "keys" if name == "recipe" else "__iter__"):
+            raise ValueError(f"{name} = {values!r}: compare a tuple of values, and of recipes a dict by name")
+        chosen = list(values)
+        if name in overrides:
+            given = parse_value(overrides[name])
+            chosen = given if isinstance(given, list) else [given]
+        axes[name] = [_recipe_pair(values, choice) for choice in chosen] if name == "recipe" else chosen
+        if not chosen or len({json.dumps(choice) for choice in chosen}) < len(chosen):
+            raise ValueError(f"{name} = {chosen}: give at least one value, and none of them twice")
+    return axes
+
+
+def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]:
+    refuse_unknown("recipe", name, recipes)
+    return name, recipes[name]
+
+
+def _adaptive(
+    next_points: NextCells | None,
+    compare: Mapping[str, Sequence[Any]],
+    cell_at: Callable[[Fields], PlannedCell],
+    first: Sequence[PlannedCell],
+) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
+    """The sweep's rule for further points as one for further cells, on the images that the first see."""
+    if next_points is None:
+        return no_further_cells
+    recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
+    proxies = {cell.proxy.name for cell in first}  # which are checked, and have baselines, before Ray starts
+
+    def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
+        points = answer(next_points, results, list, where="next_cells")
+        cells = [cell_at({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
+        for cell in cells:
+            refuse_unknown("dataset of a later cell", cell.proxy.name, proxies)
+        return cells
+
+    return next_cells
+
+
+def _trials_per_cell(overrides: Overrides, scale: Scale, sweep: Sweep) -> int:
+    given = (place.trials_per_cell for place in (overrides, scale, sweep))
+    return at_least_one("trials_per_cell", next(count for count in given if count is not None))
+
+
+def _confirm_seeds(overrides: Overrides, scale: Scale, sweep: Sweep) -> int | None:
+    """One number for all cells, or None where the sweep's function gives each its own and no option overrides it."""
+    given = declared_confirm_seeds(sweep, scale) if overrides.confirm_seeds is None else overrides.confirm_seeds
+    return None if callable(given) else at_least_one("confirm_seeds", given)

@@ -1,0 +1,84 @@
+"""Optuna's samplers and pruners by name. A cell has one of each, so nothing is ever ranked across cells.
+
+A sampler here is what proposes points; what is drawn at random is drawn alike in all cells, see `study.search.draws`.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from study.config import OBJECTIVES
+from study.search.draws import PairedSampler, random_draws, sobol_draws
+
+STARTUP_TRIALS = 4  # of a cell before a model or a median takes over from random draws; spaces have two or three fields
+POPULATION = 8  # of NSGA-II: a cell's trials are tens, Optuna's default of 50 would leave them all random
+
+Sampler = Callable[[int], BaseSampler]
+
+SAMPLERS: dict[str, Sampler] = {
+    "tpe": lambda seed: TPESampler(multivariate=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS, seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),  # proposes nothing, so that every trial is a draw
+    "sobol": lambda seed: RandomSampler(seed=seed),
+    "gp": lambda seed: GPSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
+    "cmaes": lambda seed: CmaEsSampler(n_startup_trials=STARTUP_TRIALS, seed=seed, warn_independent_sampling=False),
+    "nsga2": lambda seed: NSGAIISampler(population_size=POPULATION, seed=seed),
+}
+
+ONE_OBJECTIVE = ("cmaes",)
+
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "none": NopPruner,
+    "asha": lambda: SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    "median": lambda: MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
+}
+
+
+@dataclass(frozen=True)
+class SearchMethod:
+    """How cells are searched: names in SAMPLERS and PRUNERS, and whether not at all any more."""
+
+    sampler: str = "tpe"
+    scheduler: str = "none"
+    confirm_only: bool = False
+
+    def check(self, objectives: Sequence[str]) -> None:
+        """ValueError where the sampler or the scheduler knows one objective only, and there are several."""
+        if len(objectives) > 1 and (self.sampler in ONE_OBJECTIVE or self.scheduler != "none"):
+            able = ", ".join(name for name in SAMPLERS if name not in ONE_OBJECTIVE)
+            raise ValueError(
+                f"sampler {self.sampler} with scheduler {self.scheduler} cannot improve {', '.join(objectives)} "
+                f"together: use --scheduler none and one of {able}"
+            )
+
+    def study(
+        self, *, seed: int, cell: str, begun: int, objectives: Sequence[str], fields: Sequence[str]
+    ) -> optuna.Study:
+        """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.
+
+        Args:
+            seed: of the run, for the random draws that all its cells share.
+            cell: its name, which the model is seeded from.
+            begun: trials that the tables hold. The model is seeded anew with it, or it would propose points again.
+            objectives: names in `study.config.OBJECTIVES`.
+            fields: what the cells of the run search.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():  # multivariate and constant_liar have been stable for years
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            model = SAMPLERS[self.sampler](crc32(f"{seed}:{cell}".encode()) + begun)
+        draw = sobol_draws(seed, fields) if self.sampler == "sobol" else random_draws(seed)
+        sampler = PairedSampler(model, draw, STARTUP_TRIALS)
+        directions = [OBJECTIVES[name] for name in objectives]
+        return optuna.create_study(directions=directions, sampler=sampler, pruner=PRUNERS[self.scheduler]())

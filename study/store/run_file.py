@@ -1,0 +1,119 @@
+"""run.json: what a run declares and where it was made. A run whose declaration has changed is refused."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from study.planning.cell import PlannedCell, default_fields
+from study.planning.plan import Plan
+from study.store.provenance import machine, provenance
+from study.store.storage import RUN_FILE, Storage, read_json, write_json
+
+SHOWN_DIFFERENCES = 8
+
+
+def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
+    """The run's file, made when there is none; how it is asked for is brought up to the plan's.
+
+    Raises:
+        ValueError: the run on disk declares something else; the message shows the differences and the ways on.
+    """
+    if not storage.exists(RUN_FILE):
+        return _new(plan)
+    content = read_json(storage, RUN_FILE)
+    differences = list(_differences(_completed(content["declaration"]), _completed(plan.declaration())))
+    if differences:
+        raise ValueError(_refusal(plan, differences))
+    return content | _asked(plan, content.get("confirm_seeds"))
+
+
+def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
+    """Write run.json."""
+    write_json(storage, RUN_FILE, content)
+
+
+def record_duration(storage: Storage, forecast_seconds: float, measured_seconds: float) -> None:
+    """Put the wall clock of a run that was done in one go beside its forecast."""
+    wall_clock = {"forecast_seconds": round(forecast_seconds, 1), "measured_seconds": round(measured_seconds, 1)}
+    save_run_file(storage, read_json(storage, RUN_FILE) | {"wall_clock": wall_clock})
+
+
+def _new(plan: Plan) -> dict[str, Any]:
+    return {
+        "run": plan.run,
+        "question": plan.question,
+        "compared": {cell.name: cell.compared for cell in plan.cells},
+        "declaration": plan.declaration(),
+        **_asked(plan, None),
+        "published_test_error": dict(plan.published),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": provenance(),
+        "machine": machine(),
+        "linear_baseline": {},
+        "nearest_neighbor_baseline": {},
+    }
+
+
+def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int | dict[str, int]:
+    """Confirmations of every cell: one number, or where they have numbers of their own, cell to number.
+
+    Args:
+        plan: the run.
+        cells: those that are planned by now.
+        known: what the run's file says; cells that an adaptive sweep has yet to come to again stay in it.
+    """
+    if plan.confirm_seeds is not None:
+        return plan.confirm_seeds
+    earlier = known if isinstance(known, dict) else {}
+    return {**earlier, **{cell.name: plan.confirmations_of(cell) for cell in cells}}
+
+
+def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
+    """How much of each cell is run, no part of the declaration, so a run can be extended; and what `--set` said."""
+    return {
+        "trials_per_cell": plan.trials_per_cell,
+        "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
+        "settings": dict(plan.settings),
+    }
+
+
+def _completed(declaration: dict[str, Any]) -> dict[str, Any]:
+    """The declaration with the fields that its version did not know yet, at their defaults."""
+    defaults = json.loads(json.dumps(default_fields()))
+    cells = {
+        name: {**cell, "fixed": {**defaults, **dict.fromkeys(cell["search"]), **cell["fixed"]}}
+        for name, cell in declaration["cells"].items()
+    }
+    return {**declaration, "cells": cells}
+
+
+def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Paths at which two JSON values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), (*path, key))
+    elif old != new:
+        yield path, old, new
+
+
+def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]]) -> str:
+    """The message for a changed declaration; the same change in many cells is one line."""
+    lines = Counter(_describe(path, old, new) for path, old, new in differences)
+    shown = [line if count == 1 else f"{line} ({count} cells)" for line, count in lines.items()]
+    if len(shown) > SHOWN_DIFFERENCES:
+        shown[SHOWN_DIFFERENCES:] = [f"and {len(shown) - SHOWN_DIFFERENCES} more"]
+    changes = "\n".join(f"  {line}" for line in shown)
+    return (
+        f"run {plan.run} exists and declares something else (old -> new):\n{changes}\n"
+        "Nothing was changed. Two ways on: --run NAME starts another run; --fresh deletes this one and starts it anew."
+    )
+
+
+def _describe(path: tuple[str, ...], old: Any, new: Any) -> str:
+    if path[0] == "cells" and len(path) > 2:
+        return f"{'.'.join(path[2:])}: {old!r} -> {new!r}"
+    if path[0] == "cells":
+        return f"cell {path[1]}: {'added' if old is None else 'gone'}"
+    return f"{'.'.join(path)}: {old!r} -> {new!r}"

@@ -1,0 +1,59 @@
+"""The weights of confirmed trials: one file each in the run's storage, with all that rebuilds the net."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from study.config import TrialConfig, parse_config
+from study.store.storage import Storage, file_name
+from study.store.tensor_bytes import from_bytes, to_bytes
+
+FOLDER = "weights"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained net, to be kept.
+
+    Attributes:
+        trial_id: whose.
+        config: of the trial.
+        in_channels, num_classes: of the data set that it was trained on.
+        state: the net's state dict, float32.
+    """
+
+    trial_id: str
+    config: TrialConfig
+    in_channels: int
+    num_classes: int
+    state: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """A file that `torch.load` opens too."""
+        return to_bytes({**vars(self), "config": self.config.model_dump()})
+
+
+def write_weights(storage: Storage, trial_id: str, content: bytes) -> None:
+    """Keep a trial's weights."""
+    storage.write(_name(trial_id), content)
+
+
+def read_weights(storage: Storage, trial_id: str) -> Weights:
+    """The weights that a run keeps of a trial.
+
+    Raises:
+        ValueError: it keeps none, or they are damaged.
+    """
+    try:
+        content = from_bytes(storage.read(_name(trial_id)))
+        return Weights(**{**content, "config": parse_config(content["config"], where="its config")})
+    except FileNotFoundError:
+        raise ValueError(
+            f"{storage.location} keeps no weights of a trial {trial_id!r}: only those of trials with phase confirm and "
+            "status ok are kept, and only by runs that were made since there are such files"
+        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{storage.sub(_name(trial_id)).location}: {error}") from error
+
+
+def _name(trial_id: str) -> str:
+    return f"{FOLDER}/{file_name(trial_id)}.pt"

@@ -1,0 +1,172 @@
+"""What is seen while a run works: one live table on a terminal, sparing plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from study.planning.cell import PlannedCell
+from study.planning.plan import Plan
+from study.prepare import PreparedRun
+from study.search.cells import CellStudies
+
+REFRESHES_A_SECOND = 2
+PLAIN_LINE_SECONDS = 30.0  # off a terminal: a line at most this often
+
+
+class Display:
+    """Shows a run's progress; told of each finished trial by the Recorder.
+
+    Args:
+        plan: the run.
+        console: where to; a rich console decides by itself whether it is a terminal.
+    """
+
+    def __init__(self, plan: Plan, console: Console | None = None) -> None:
+        self._plan, self.console = plan, console or Console(highlight=False)
+        self._progress: dict[str, CellProgress] = {}
+        self._started, self._last_line = time.monotonic(), time.monotonic()
+        self._cost_done = self._seconds_done = 0.0
+        self._studies: CellStudies | None = None
+        self._slots: Callable[[], int] = lambda: 1
+        self._live: Live | None = None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
+
+    @contextmanager
+    def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:
+        """Show progress while the block runs."""
+        self._studies, self._slots, self._started = prepared.studies, slots, time.monotonic()
+        for trial in prepared.finished_trials:
+            if trial.row["cell"] in prepared.studies.planned:  # an adaptive sweep may come to a cell of old only later
+                self._take_in(trial.row)
+        self.say(f"{self._done} of {self._trial_count} trials are done, {slots()} at a time.")
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(
+            console=self.console,
+            get_renderable=self._render,
+            refresh_per_second=REFRESHES_A_SECOND,
+            transient=True,
+        ) as self._live:
+            yield
+
+    def trial_finished(self, row: Mapping[str, Any]) -> None:
+        """Take a new row in; off a terminal say so now and then."""
+        self._take_in(row)
+        if row["status"] == "failed":
+            self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
+        quiet_for = time.monotonic() - self._last_line
+        if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._trial_count):
+            self._last_line = time.monotonic()
+            self.say(self._status_line())
+
+    def _take_in(self, row: Mapping[str, Any]) -> None:
+        """A finished trial, of this start or an earlier one. One that ended early does not tell how long one takes."""
+        progress = self._progress_of(row["cell"])
+        progress.add(row)
+        if row["status"] == "ok" and row.get("train_seconds"):
+            self._cost_done += progress.cell.cost[row["phase"]]
+            self._seconds_done += row["train_seconds"]
+
+    def _progress_of(self, cell: str) -> "CellProgress":
+        assert self._studies is not None  # rows come while the display is live
+        return self._progress.setdefault(cell, CellProgress(self._plan, self._studies.planned[cell]))
+
+    @property
+    def _trial_count(self) -> int:
+        return self._studies.trial_count if self._studies else self._plan.trial_count
+
+    @property
+    def _done(self) -> int:
+        return sum(progress.done for progress in self._progress.values())
+
+    def _status_line(self) -> str:
+        elapsed = _clock(time.monotonic() - self._started)
+        parts = [f"{self._done}/{self._trial_count} trials", f"{elapsed} elapsed"]
+        left = self._seconds_left()
+        if left is not None:
+            parts.append(f"about {_clock(left)} left")
+        return " · ".join(parts)
+
+    @property
+    def _running(self) -> int:
+        return self._studies.running if self._studies else 0
+
+    def _seconds_left(self) -> float | None:
+        """From the seconds that finished trials took for their cost; None before the first.
+
+        A running trial counts as half done.
+        """
+        if not self._cost_done or self._studies is None:
+            return None
+        running = sum(self._progress_of(job.cell).cell.cost[job.phase] / 2 for job in self._studies.running_jobs)
+        work = (self._studies.remaining_cost + running) * self._seconds_done / self._cost_done
+        return work / max(1, self._slots())
+
+    def _render(self) -> RenderableType:
+        bar = Table.grid(expand=True)  # a bare bar does not end its line
+        bar.add_row(ProgressBar(total=self._trial_count, completed=self._done))
+        note = Text("best validation accuracy of each cell, trials finished/planned", style="dim")
+        status = f"{self._status_line()} · {self._running} running"
+        return Group(Text(status), bar, self._table(), note)
+
+    def _table(self) -> Table:
+        """The last compared name makes the columns, the others the rows."""
+        cells = list(self._studies.planned.values()) if self._studies else []
+        *row_names, column_name = self._plan.cells[0].compared or {"cell": "all"}
+        table = Table(box=None, pad_edge=False)
+        columns = dict.fromkeys(_value(cell, column_name) for cell in cells)
+        for heading in (" ".join(row_names), *columns):
+            table.add_column(heading, overflow="fold")
+        rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in cells)
+        entries = {
+            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress_of(cell.name)
+            for cell in cells
+        }
+        for row in rows:
+            found = (entries.get((row, column)) for column in columns)
+            table.add_row(" ".join(row), *("" if entry is None else entry.text() for entry in found))
+        return table
+
+
+class CellProgress:
+    """How far one cell is."""
+
+    def __init__(self, plan: Plan, cell: PlannedCell) -> None:
+        self.cell = cell
+        self.done = 0
+        self._all = plan.runs_of(cell)
+        self._best: float | None = None
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take in a row of `trials`."""
+        self.done += 1
+        accuracy = row.get("val_accuracy")
+        if accuracy is not None:
+            self._best = max(accuracy, self._best or 0.0)
+
+    def text(self) -> str:
+        """`.981 3/5`: the best accuracy so far, finished of all trials."""
+        best = "  - " if self._best is None else f"{self._best:.3f}"
+        return f"{best} {self.done}/{self._all}"
+
+
+def _value(cell: PlannedCell, name: str) -> str:
+    return str(cell.compared.get(name, "all"))
+
+
+def _clock(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,153 @@
+"""The Ray callback that turns reports into rows. It runs in the driver, the only process that writes tables."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from study.tuner.ray_environment import DriverOnly
+
+from ray.tune import Callback
+
+from study.prepare import PreparedRun
+from study.records import TableWriter
+from study.search.cells import Job
+from study.store.checkpoints import Checkpoints
+from study.store.weights import write_weights
+
+ERROR_LINES = 20  # of a traceback kept in the table
+
+
+class Listener(Protocol):
+    """Who is told of a run's progress."""
+
+    def trial_finished(self, row: Mapping[str, Any]) -> None:
+        """A row of `trials` is on disk."""
+
+
+class Recorder(DriverOnly, Callback):
+    """Holds a trial's epochs until it ends, then writes its weights, layers, epochs, and its row: the commit mark.
+
+    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        listeners: Sequence[Listener],
+        on_storage_error: Callable[[OSError], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan, self._studies, self._listeners = prepared.plan, prepared.studies, listeners
+        # Of each data set, as loaded: a folder's are not known before.
+        self._num_classes = {name: images.num_classes for name, images in prepared.data.items()}
+        self._commit, self._on_storage_error, self._say = prepared.provenance["commit"], on_storage_error, say
+        self._storage = prepared.storage
+        self._layers, self._epochs, self._trials = (
+            TableWriter(prepared.storage, name, prepared.provenance) for name in ("layers", "epochs", "trials")
+        )
+        self._checkpoints = Checkpoints(prepared.storage) if prepared.has_checkpoints else None
+        self.pruned: set[str] = set()  # ids of the trials that the scheduler has stopped
+        self._epoch_rows: dict[str, list[dict[str, Any]]] = {}
+        self._layer_rows: dict[str, list[dict[str, Any]]] = {}
+        self._outcomes: dict[str, dict[str, Any]] = {}
+        self._begun: Counter[str] = Counter()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """An attempt begins: what an earlier one reported is void."""
+        trial_id = trial.config["trial_id"]
+        self._begun[trial_id] += 1
+        self._epoch_rows[trial_id], self._layer_rows[trial_id] = [], []
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Take rows out of the result, which Ray would otherwise copy into every snapshot."""
+        trial_id = trial.config["trial_id"]
+        if "note" in result:
+            self._say(result.pop("note"))
+        if "outcome" in result:
+            self._outcomes[trial_id] = result.pop("outcome")
+        if "epoch" in result:
+            mark = {"trial_id": trial_id}
+            self._epoch_rows[trial_id].append(mark | result.pop("epoch"))
+            self._layer_rows[trial_id] += (mark | row for row in result.pop("layers"))
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Write what the trial left, unless it was interrupted."""
+        trial_id = trial.config["trial_id"]
+        outcome = self._outcomes.pop(trial_id, None)
+        if outcome is None and trial_id in self.pruned:
+            outcome = _pruned_outcome(self._epoch_rows[trial_id])
+        if outcome is not None:
+            self._commit_trial(trial, outcome)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """The trial raised, or its worker was lost, more often than is allowed."""
+        file = trial.error_file  # trial.get_error() looks where it is not yet
+        error = _innermost(Path(file).read_text()) if file else "unknown error"
+        status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
+        self._commit_trial(trial, {"status": status, "error": error, "attempts": self._attempts(trial)})
+
+    def _attempts(self, trial: Any) -> int:
+        """How often it began, a node's loss included; or how often it could not even begin."""
+        return max(self._begun[trial.config["trial_id"]], int(trial.num_failures))
+
+    def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
+        job = self._studies.job(trial.config["trial_id"])
+        weights = outcome.pop("weights", None)
+        row = self._trial_row(job) | {"attempts": self._attempts(trial)} | outcome
+        try:
+            if weights is not None:
+                write_weights(self._storage, job.trial_id, weights.tobytes())
+            self._write(job.trial_id, row)
+        except OSError as error:  # raised here, it would count as the trial's own failure
+            self._on_storage_error(error)
+            return
+        if self._checkpoints is not None:
+            with suppress(OSError):  # the next start removes it
+                self._checkpoints.remove(job.trial_id)
+        self._studies.tell(job.trial_id, row)
+        for listener in self._listeners:
+            listener.trial_finished(row)
+
+    def _write(self, trial_id: str, row: dict[str, Any]) -> None:
+        """The trial's layers, its epochs, and its row last."""
+        for writer, rows in ((self._layers, self._layer_rows), (self._epochs, self._epoch_rows)):
+            if rows.get(trial_id):  # a trial whose worker never started has none
+                writer.append(rows.pop(trial_id))
+        self._trials.append([row])
+
+    def _trial_row(self, job: Job) -> dict[str, Any]:
+        """Columns known before the trial ran."""
+        return {
+            **job.config.model_dump(),
+            "run": self._plan.run,
+            "sweep": self._plan.sweep,
+            "cell": job.cell,
+            "phase": job.phase,
+            "trial_id": job.trial_id,
+            "recipe": job.compared.get("recipe"),
+            "num_classes": self._num_classes[job.config.dataset],
+            "config_hash": job.config.config_hash,
+            "commit": self._commit,
+        }
+
+
+def _pruned_outcome(epoch_rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is known of a trial that was stopped before it could sum itself up."""
+    last = epoch_rows[-1]
+    return {
+        "status": "pruned",
+        "best_val_accuracy": max(row["val_accuracy"] for row in epoch_rows),
+        "train_loss": last["train_loss"],
+        "train_accuracy": last["train_accuracy"],
+        "val_accuracy_batch_statistics": last["val_accuracy_batch_statistics"],
+        "val_loss": last["val_loss"],
+        "epochs_completed": len(epoch_rows),
+        "train_seconds": sum(row["seconds"] for row in epoch_rows),
+    }
+
+
+def _innermost(text: str) -> str:
+    """The last lines of a traceback, where the cause is."""
+    return "\n".join(text.strip().splitlines()[-ERROR_LINES:])

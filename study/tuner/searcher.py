@@ -1,0 +1,109 @@
+"""Ray's searcher and scheduler, both in front of the cells' Optuna studies: what to start next, what to stop early."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from study.tuner.ray_environment import DriverOnly
+
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from study.config import TrialConfig
+from study.search.cells import CellStudies, Job
+from study.tuner.slots import Ask
+
+
+class Room(Protocol):
+    """What study.tuner.slots.Slots tells of the cluster."""
+
+    @property
+    def smallest(self) -> Ask:
+        """The least that any trial asks."""
+
+    def ask(self, config: TrialConfig) -> Ask:
+        """What this trial asks."""
+
+    def have_room(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of them can run at once."""
+
+
+class JobSearcher(DriverOnly, Searcher):
+    """Asks the neediest cell for its next job.
+
+    Args:
+        studies: the cells; results reach them through the Recorder, which sees them first.
+        slots: what a trial asks of Ray, and whether the cluster has room for it now.
+        ends: whether no further trial may begin.
+    """
+
+    def __init__(self, studies: CellStudies, slots: Room, ends: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(metric="val_accuracy", mode="max")
+        self._studies, self._slots, self._ends = studies, slots, ends
+        self._asks: dict[str, Ask] = {}  # of the jobs that Tune has
+        self._waiting: tuple[Job, Ask] | None = None  # drawn, and larger than the room that is left
+
+    def suggest(self, trial_id: str) -> Any:
+        """The config of the next trial; None to wait; FINISHED when every cell is, or nothing may begin any more."""
+        if self._studies.finished or self._ends():
+            return Searcher.FINISHED
+        held = self._held()
+        if self._waiting is None and self._have_room(held, self._slots.smallest):
+            self._draw()
+        if self._waiting is None:
+            return None
+        job, ask = self._waiting
+        if not self._have_room(held, ask):
+            return None
+        self._waiting, self._asks[job.trial_id] = None, ask
+        return job.ray_config() | ask.ray_config()
+
+    def _have_room(self, held: Sequence[Ask], ask: Ask) -> bool:
+        """Whether a further trial can run now. The first need not: it waits in Ray until a node comes.
+
+        Tune's loop, as long as it has no trial at all, stands still for up to ten minutes, deaf to signals, and nobody
+        would say what is waited for.
+        """
+        return not held or self._slots.have_room([*held, ask])
+
+    def _held(self) -> list[Ask]:
+        """What the running trials hold."""
+        running = {job.trial_id for job in self._studies.running_jobs}
+        self._asks = {trial_id: ask for trial_id, ask in self._asks.items() if trial_id in running}
+        return list(self._asks.values())
+
+    def _draw(self) -> None:
+        """Take the next job. How much it asks shows only then; too much, and it waits, before all later ones."""
+        job = self._studies.next_job()
+        self._waiting = None if job is None else (job, self._slots.ask(job.config))
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing to do: the Recorder tells the studies, once the trial's rows are on disk."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the result tables are the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: see save."""
+
+
+class PruningScheduler(DriverOnly, FIFOScheduler):
+    """Stops the trials that their own cell's Optuna pruner wants stopped."""
+
+    def __init__(self, studies: CellStudies, pruned: set[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._studies, self._pruned = studies, pruned
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """None in particular, so that a free worker goes to a new trial.
+
+        Ray's choice is the oldest that waits. That one's own worker, which is about to be up, would be ended for it:
+        trials that end sooner than workers start would never see more than the first few.
+        """
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Report the epoch, and stop the trial if it is to be pruned. `result` is flat: nested names end in it."""
+        epoch, trial_id = result.get("epoch/epoch"), trial.config["trial_id"]
+        if epoch is None or not self._studies.report(trial_id, epoch, result["val_accuracy"]):
+            return FIFOScheduler.CONTINUE
+        self._pruned.add(trial_id)
+        return FIFOScheduler.STOP

@@ -1,0 +1,161 @@
+"""The Ray trainable: one training run on the resources that Ray gave it, reported epoch by epoch."""
+
+import dataclasses
+import gc
+import math
+import socket
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray import tune
+
+from study.config import CONFIRM, TrialConfig
+from study.datasets import AnyData, StreamedData
+from study.records import SCHEMAS
+from study.trainer import Training
+from study.training.epoch_record import EpochRecord
+from study.training.memory import (
+    cap_memory,
+    keep_freed_memory,
+    peak_memory_bytes,
+    release_freed_memory,
+    reset_peak_memory,
+)
+from study.tuner.checkpoint_service import CheckpointService
+
+
+def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: CheckpointService | None = None) -> None:
+    """Train what `config` says and report each epoch; the last report carries the outcome.
+
+    Running out of memory is an outcome. Any other error is raised: Ray then begins the trial again, as often as it may.
+
+    Args:
+        config: all fields of TrialConfig, and `trial_id` and `phase`.
+        data: data set name to the Ray reference of its images, or of their names where it is streamed.
+        checkpoints: where the trial's are; None: it neither writes one nor goes on from one.
+    """
+    resources = tune.get_context().get_trial_resources().required_resources
+    device, share = device_of(resources)
+    fields = TrialConfig.model_validate({name: config[name] for name in TrialConfig.model_fields})
+    images = ray.get(data[fields.dataset])
+    cpus = max(1, math.floor(resources.get("CPU", 1)))
+    loaders = loader_workers(images, cpus, device)
+    torch.set_num_threads(cpus - loaders)
+    keep_freed_memory()
+    if device == "cuda":
+        cap_memory(share)
+    reset_peak_memory(device)
+    outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
+    try:
+        build = partial(Training, fields, images, torch.device(device), loaders)
+        outcome |= _train(build, config["trial_id"], config["phase"] == CONFIRM, checkpoints)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        outcome |= {"status": "out_of_memory", "error": str(error)}
+    outcome |= {
+        "cpu_threads": torch.get_num_threads(),
+        "finished_at": datetime.now(UTC),
+        "peak_memory_bytes": peak_memory_bytes(device),
+    }
+    gc.collect()  # the process is used again for the next trial
+    release_freed_memory()
+    tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
+
+
+def device_of(resources: Mapping[str, float]) -> tuple[str, float]:
+    """Where to train and with which share of a GPU, by what Ray gave: a trial without GPUs may still see one."""
+    share = resources.get("GPU", 0.0)
+    return ("cuda" if share > 0 else "cpu"), share
+
+
+def loader_workers(data: AnyData, cpus: int, device: str) -> int:
+    """Of the trial's CPUs, how many decode images in processes of their own, so that together they are no more.
+
+    On a GPU all but the one that drives it; on CPUs one, since training takes many times as long as decoding.
+    """
+    if not isinstance(data, StreamedData):
+        return 0
+    return cpus - 1 if device == "cuda" else min(1, cpus - 1)
+
+
+def _train(
+    build: Callable[[], Training], trial_id: str, confirm: bool, checkpoints: CheckpointService | None
+) -> dict[str, Any]:
+    """Train and report; returns the outcome columns of a run that ended by itself, and a confirmed net's weights."""
+    training, keep = build(), None
+    if checkpoints is not None:
+        training = _resumed(training, trial_id, checkpoints) or build()
+        keep = partial(_save, checkpoints, trial_id, training.config)
+    resumed_epochs = len(training.records)
+    for record in training.epochs(evaluate_test=confirm, keep=keep):
+        tune.report({"val_accuracy": record.val_accuracy, "epoch": _epoch_row(record), "layers": list(record.layers)})
+    outcome = _outcome(training.records) | {"resumed_epochs": resumed_epochs}
+    if confirm and outcome["status"] == "ok":
+        # As an array: Ray writes each report out as text for its log, and of an array only the ends.
+        outcome["weights"] = np.frombuffer(training.weights(trial_id), dtype=np.uint8)
+    return outcome
+
+
+def _resumed(training: Training, trial_id: str, checkpoints: CheckpointService) -> Training | None:
+    """The training as its checkpoint left it, or fresh where there is none; None where there is one that is no good."""
+    try:
+        content = checkpoints.load(trial_id, training.config)
+        if content is not None:
+            training.restore(content)
+    except ValueError as error:
+        checkpoints.remove(trial_id)
+        tune.report({"note": f"the checkpoint of {trial_id} {error}: the trial starts anew"})
+        return None
+    return training
+
+
+def _save(checkpoints: CheckpointService, trial_id: str, config: TrialConfig, content: bytes) -> None:
+    """Keep a checkpoint. A trial trains on without one rather than fail."""
+    try:
+        checkpoints.save(trial_id, config, content)
+    except OSError as error:
+        tune.report({"note": f"no checkpoint of {trial_id} could be written: {error}"})
+
+
+def _outcome(records: Sequence[EpochRecord]) -> dict[str, Any]:
+    """Columns of the `trials` table that sum up the epochs."""
+    last = records[-1]
+    finished = last.status == "ok"
+    return {
+        "status": last.status,
+        "val_accuracy": last.val_accuracy if finished else None,
+        "best_val_accuracy": max(record.val_accuracy for record in records),
+        "test_accuracy": last.test_accuracy,
+        "train_loss": last.train_loss,
+        "train_accuracy": last.train_accuracy,
+        "val_accuracy_batch_statistics": last.val_accuracy_batch_statistics,
+        "val_loss": last.val_loss,
+        "epochs_completed": len(records),
+        "steps_completed": last.steps,
+        "parameters": last.parameters,
+        "train_seconds": sum(record.seconds for record in records),
+        "images_per_second": statistics.median(record.images_per_second for record in records),
+    }
+
+
+def _epoch_row(record: EpochRecord) -> dict[str, Any]:
+    """A record's columns of the `epochs` table."""
+    row = dataclasses.asdict(record)
+    return {name: row[name] for name in SCHEMAS["epochs"].names if name in row}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch's allocator raises a RuntimeError like any other, told apart by its words alone."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
