@@ -5,7 +5,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ray import tune
+from study.training.epoch_record import EpochRecord
+from study.tuner.messages import Attempt, EpochDone, TrialDone, send
 
 SLEEP_SECONDS = 0.2
 
@@ -23,17 +24,29 @@ def sleeping_trial(config: dict[str, Any], *, data: object) -> None:
 
 
 def _report(config: dict[str, Any], started: datetime) -> None:
-    accuracy = trivial_accuracy(config["learning_rate"])
-    epoch = {"epoch": 1, "val_accuracy": accuracy, "train_loss": 1.0, "seconds": 0.0}
-    tune.report({"val_accuracy": accuracy, "epoch": epoch, "layers": []})
-    outcome = {
-        "status": "ok",
-        "val_accuracy": accuracy,
-        "host": socket.gethostname(),
-        "started_at": started,
-        "finished_at": datetime.now(UTC),
-    }
-    tune.report({"val_accuracy": accuracy, "outcome": outcome})
+    attempt, record = Attempt(socket.gethostname(), "cpu", 1, started), trivial_record(config["learning_rate"])
+    send(EpochDone(attempt, record))
+    send(TrialDone(attempt, datetime.now(UTC), peak_memory_bytes=None))
+
+
+def trivial_record(learning_rate: float) -> EpochRecord:
+    """The only epoch of a trial that trains nothing."""
+    return EpochRecord(
+        epoch=1,
+        steps=1,
+        status="ok",
+        learning_rate=learning_rate,
+        train_loss=1.0,
+        train_accuracy=0.0,
+        val_loss=1.0,
+        val_accuracy=trivial_accuracy(learning_rate),
+        orthonormality_defect=None,
+        modulated_fraction=0.0,
+        error_norm_ratio=None,
+        seconds=0.0,
+        images_per_second=1.0,
+        parameters=1,
+    )
 
 
 def trivial_accuracy(learning_rate: float) -> float:

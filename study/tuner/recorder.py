@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,17 @@ from study.records import TableWriter
 from study.search.cells import Job
 from study.store.checkpoints import Checkpoints
 from study.store.weights import write_weights
+from study.training.epoch_record import EpochRecord
+from study.tuner.messages import (
+    MESSAGE,
+    EpochDone,
+    Note,
+    TrialDone,
+    attempt_columns,
+    epoch_row,
+    layer_rows,
+    outcome_of,
+)
 
 ERROR_LINES = 20  # of a traceback kept in the table
 
@@ -49,57 +61,66 @@ class Recorder(DriverOnly, Callback):
         )
         self._checkpoints = Checkpoints(prepared.storage) if prepared.has_checkpoints else None
         self.pruned: set[str] = set()  # ids of the trials that the scheduler has stopped
-        self._epoch_rows: dict[str, list[dict[str, Any]]] = {}
-        self._layer_rows: dict[str, list[dict[str, Any]]] = {}
-        self._outcomes: dict[str, dict[str, Any]] = {}
+        self._epochs_done: dict[str, list[EpochDone]] = {}
+        self._trials_done: dict[str, TrialDone] = {}
         self._begun: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """An attempt begins: what an earlier one reported is void."""
         trial_id = trial.config["trial_id"]
         self._begun[trial_id] += 1
-        self._epoch_rows[trial_id], self._layer_rows[trial_id] = [], []
+        self._epochs_done[trial_id] = []
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        """Take rows out of the result, which Ray would otherwise copy into every snapshot."""
-        trial_id = trial.config["trial_id"]
-        if "note" in result:
-            self._say(result.pop("note"))
-        if "outcome" in result:
-            self._outcomes[trial_id] = result.pop("outcome")
-        if "epoch" in result:
-            mark = {"trial_id": trial_id}
-            self._epoch_rows[trial_id].append(mark | result.pop("epoch"))
-            self._layer_rows[trial_id] += (mark | row for row in result.pop("layers"))
+        """Take the message out of the result, which Ray would otherwise copy into every snapshot."""
+        trial_id, message = trial.config["trial_id"], result.pop(MESSAGE, None)
+        match message:
+            case Note(text):
+                self._say(text)
+            case EpochDone():
+                self._epochs_done[trial_id].append(message)
+            case TrialDone():
+                self._trials_done[trial_id] = message
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write what the trial left, unless it was interrupted."""
         trial_id = trial.config["trial_id"]
-        outcome = self._outcomes.pop(trial_id, None)
-        if outcome is None and trial_id in self.pruned:
-            outcome = _pruned_outcome(self._epoch_rows[trial_id])
-        if outcome is not None:
-            self._commit_trial(trial, outcome)
+        done = self._trials_done.pop(trial_id, None)
+        if done is not None:
+            ending = {"peak_memory_bytes": done.peak_memory_bytes, "finished_at": done.finished_at, "error": done.error}
+            self._commit_trial(trial, done.status, attempt_columns(done.attempt) | ending, done.weights)
+        elif trial_id in self.pruned:
+            attempt = attempt_columns(self._epochs_done[trial_id][-1].attempt)
+            self._commit_trial(trial, "pruned", attempt | {"finished_at": datetime.now(UTC)})
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial raised, or its worker was lost, more often than is allowed."""
         file = trial.error_file  # trial.get_error() looks where it is not yet
         error = _innermost(Path(file).read_text()) if file else "unknown error"
         status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
-        self._commit_trial(trial, {"status": status, "error": error, "attempts": self._attempts(trial)})
+        self._commit_trial(trial, status, {"error": error})
 
     def _attempts(self, trial: Any) -> int:
         """How often it began, a node's loss included; or how often it could not even begin."""
         return max(self._begun[trial.config["trial_id"]], int(trial.num_failures))
 
-    def _commit_trial(self, trial: Any, outcome: dict[str, Any]) -> None:
+    def _commit_trial(self, trial: Any, status: str | None, ending: dict[str, Any], weights: Any = None) -> None:
+        """Write all of a trial.
+
+        Args:
+            trial: Ray's.
+            status: None: that of its last epoch.
+            ending: columns of `trials` that are known at its end.
+            weights: of a confirmed net.
+        """
         job = self._studies.job(trial.config["trial_id"])
-        weights = outcome.pop("weights", None)
-        row = self._trial_row(job) | {"attempts": self._attempts(trial)} | outcome
+        records = [done.record for done in self._epochs_done.pop(job.trial_id, ())]
+        outcome = outcome_of(records, status or records[-1].status)
+        row = self._trial_row(job) | {"attempts": self._attempts(trial)} | outcome | ending
         try:
             if weights is not None:
                 write_weights(self._storage, job.trial_id, weights.tobytes())
-            self._write(job.trial_id, row)
+            self._write(job.trial_id, records, row)
         except OSError as error:  # raised here, it would count as the trial's own failure
             self._on_storage_error(error)
             return
@@ -110,11 +131,12 @@ class Recorder(DriverOnly, Callback):
         for listener in self._listeners:
             listener.trial_finished(row)
 
-    def _write(self, trial_id: str, row: dict[str, Any]) -> None:
+    def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
-        for writer, rows in ((self._layers, self._layer_rows), (self._epochs, self._epoch_rows)):
-            if rows.get(trial_id):  # a trial whose worker never started has none
-                writer.append(rows.pop(trial_id))
+        layers = [layer for record in records for layer in layer_rows(trial_id, record)]
+        for writer, rows in ((self._layers, layers), (self._epochs, [epoch_row(trial_id, one) for one in records])):
+            if rows:  # a trial whose worker never started has none
+                writer.append(rows)
         self._trials.append([row])
 
     def _trial_row(self, job: Job) -> dict[str, Any]:
@@ -131,21 +153,6 @@ class Recorder(DriverOnly, Callback):
             "config_hash": job.config.config_hash,
             "commit": self._commit,
         }
-
-
-def _pruned_outcome(epoch_rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is known of a trial that was stopped before it could sum itself up."""
-    last = epoch_rows[-1]
-    return {
-        "status": "pruned",
-        "best_val_accuracy": max(row["val_accuracy"] for row in epoch_rows),
-        "train_loss": last["train_loss"],
-        "train_accuracy": last["train_accuracy"],
-        "val_accuracy_batch_statistics": last["val_accuracy_batch_statistics"],
-        "val_loss": last["val_loss"],
-        "epochs_completed": len(epoch_rows),
-        "train_seconds": sum(row["seconds"] for row in epoch_rows),
-    }
 
 
 def _innermost(text: str) -> str:

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from study.config import TrialConfig
 from study.search.cells import CellStudies, Job
+from study.tuner.messages import EpochDone, message_of
 from study.tuner.slots import Ask
 
 
@@ -101,9 +102,11 @@ class PruningScheduler(DriverOnly, FIFOScheduler):
         """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Report the epoch, and stop the trial if it is to be pruned. `result` is flat: nested names end in it."""
-        epoch, trial_id = result.get("epoch/epoch"), trial.config["trial_id"]
-        if epoch is None or not self._studies.report(trial_id, epoch, result["val_accuracy"]):
+        """Report the epoch, and stop the trial if it is to be pruned."""
+        message, trial_id = message_of(result), trial.config["trial_id"]
+        if not isinstance(message, EpochDone):
+            return FIFOScheduler.CONTINUE
+        if not self._studies.report(trial_id, message.record.epoch, message.record.val_accuracy):
             return FIFOScheduler.CONTINUE
         self._pruned.add(trial_id)
         return FIFOScheduler.STOP

@@ -1,11 +1,10 @@
 """The Ray trainable: one training run on the resources that Ray gave it, reported epoch by epoch."""
 
-import dataclasses
 import gc
 import math
 import socket
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,9 +16,7 @@ from ray import tune
 
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
-from study.records import SCHEMAS
 from study.trainer import Training
-from study.training.epoch_record import EpochRecord
 from study.training.memory import (
     cap_memory,
     keep_freed_memory,
@@ -28,10 +25,11 @@ from study.training.memory import (
     reset_peak_memory,
 )
 from study.tuner.checkpoint_service import CheckpointService
+from study.tuner.messages import Attempt, EpochDone, Note, TrialDone, send
 
 
 def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: CheckpointService | None = None) -> None:
-    """Train what `config` says and report each epoch; the last report carries the outcome.
+    """Train what `config` says and report each epoch, and the end.
 
     Running out of memory is an outcome. Any other error is raised: Ray then begins the trial again, as often as it may.
 
@@ -51,22 +49,19 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: C
     if device == "cuda":
         cap_memory(share)
     reset_peak_memory(device)
-    outcome = {"host": socket.gethostname(), "device": _device_name(device), "started_at": datetime.now(UTC)}
+    attempt = Attempt(socket.gethostname(), _device_name(device), torch.get_num_threads(), datetime.now(UTC))
+    ending: dict[str, Any] = {"attempt": attempt}
     try:
         build = partial(Training, fields, images, torch.device(device), loaders)
-        outcome |= _train(build, config["trial_id"], config["phase"] == CONFIRM, checkpoints)
+        ending |= _train(build, attempt, config["trial_id"], config["phase"] == CONFIRM, checkpoints)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        outcome |= {"status": "out_of_memory", "error": str(error)}
-    outcome |= {
-        "cpu_threads": torch.get_num_threads(),
-        "finished_at": datetime.now(UTC),
-        "peak_memory_bytes": peak_memory_bytes(device),
-    }
+        ending |= {"status": "out_of_memory", "error": str(error)}
+    done = TrialDone(finished_at=datetime.now(UTC), peak_memory_bytes=peak_memory_bytes(device), **ending)
     gc.collect()  # the process is used again for the next trial
     release_freed_memory()
-    tune.report({"val_accuracy": outcome.get("val_accuracy"), "outcome": outcome})
+    send(done)
 
 
 def device_of(resources: Mapping[str, float]) -> tuple[str, float]:
@@ -86,21 +81,23 @@ def loader_workers(data: AnyData, cpus: int, device: str) -> int:
 
 
 def _train(
-    build: Callable[[], Training], trial_id: str, confirm: bool, checkpoints: CheckpointService | None
+    build: Callable[[], Training],
+    attempt: Attempt,
+    trial_id: str,
+    confirm: bool,
+    checkpoints: CheckpointService | None,
 ) -> dict[str, Any]:
-    """Train and report; returns the outcome columns of a run that ended by itself, and a confirmed net's weights."""
+    """Train and report each epoch; what a run that ended by itself has to say at the end."""
     training, keep = build(), None
     if checkpoints is not None:
         training = _resumed(training, trial_id, checkpoints) or build()
         keep = partial(_save, checkpoints, trial_id, training.config)
-    resumed_epochs = len(training.records)
+    attempt = replace(attempt, resumed_epochs=len(training.records))
     for record in training.epochs(evaluate_test=confirm, keep=keep):
-        tune.report({"val_accuracy": record.val_accuracy, "epoch": _epoch_row(record), "layers": list(record.layers)})
-    outcome = _outcome(training.records) | {"resumed_epochs": resumed_epochs}
-    if confirm and outcome["status"] == "ok":
-        # As an array: Ray writes each report out as text for its log, and of an array only the ends.
-        outcome["weights"] = np.frombuffer(training.weights(trial_id), dtype=np.uint8)
-    return outcome
+        send(EpochDone(attempt, record))
+    kept = confirm and training.records[-1].status == "ok"
+    weights = np.frombuffer(training.weights(trial_id), dtype=np.uint8) if kept else None
+    return {"attempt": attempt, "weights": weights}
 
 
 def _resumed(training: Training, trial_id: str, checkpoints: CheckpointService) -> Training | None:
@@ -111,7 +108,7 @@ def _resumed(training: Training, trial_id: str, checkpoints: CheckpointService) 
             training.restore(content)
     except ValueError as error:
         checkpoints.remove(trial_id)
-        tune.report({"note": f"the checkpoint of {trial_id} {error}: the trial starts anew"})
+        send(Note(f"the checkpoint of {trial_id} {error}: the trial starts anew"))
         return None
     return training
 
@@ -121,34 +118,7 @@ def _save(checkpoints: CheckpointService, trial_id: str, config: TrialConfig, co
     try:
         checkpoints.save(trial_id, config, content)
     except OSError as error:
-        tune.report({"note": f"no checkpoint of {trial_id} could be written: {error}"})
-
-
-def _outcome(records: Sequence[EpochRecord]) -> dict[str, Any]:
-    """Columns of the `trials` table that sum up the epochs."""
-    last = records[-1]
-    finished = last.status == "ok"
-    return {
-        "status": last.status,
-        "val_accuracy": last.val_accuracy if finished else None,
-        "best_val_accuracy": max(record.val_accuracy for record in records),
-        "test_accuracy": last.test_accuracy,
-        "train_loss": last.train_loss,
-        "train_accuracy": last.train_accuracy,
-        "val_accuracy_batch_statistics": last.val_accuracy_batch_statistics,
-        "val_loss": last.val_loss,
-        "epochs_completed": len(records),
-        "steps_completed": last.steps,
-        "parameters": last.parameters,
-        "train_seconds": sum(record.seconds for record in records),
-        "images_per_second": statistics.median(record.images_per_second for record in records),
-    }
-
-
-def _epoch_row(record: EpochRecord) -> dict[str, Any]:
-    """A record's columns of the `epochs` table."""
-    row = dataclasses.asdict(record)
-    return {name: row[name] for name in SCHEMAS["epochs"].names if name in row}
+        send(Note(f"no checkpoint of {trial_id} could be written: {error}"))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
