@@ -7,7 +7,13 @@ ones, on shorter runs, and confirms the best at full length.
 
 Cost on one core of a desktop: quick 10 minutes; standard about 7 hours at 110 layers and 2 at 44; paper needs GPUs.
 Command: python -m study.run ingredient_sweep --scale standard --sampler random
-Finding: not run yet.
+Finding (standard at 44 layers: digits, 1,500 steps, 2026-11-27, commit a41d8f4; test accuracy, intervals over 5 seeds):
+`orthonormal_modulated` 0.979 [0.966, 0.993] and its residual twin 0.978 [0.972, 0.983], difference +0.002 [-0.008,
++0.011]; `open_relu` 0.984 [0.976, 0.991], `residual_leaky` 0.981, `isometric` 0.967; `he_l2` 0.836 [0.632, 1.000], one
+of whose seeds hardly learns. Over 3 seeds: without modulation (`orthonormal`) 0.957, without the penalty 0.983, without
+the start 0.974; layer clipping 0.993, warm-up 0.985, LARS 0.970 in its place; `he_l2_leaky` 0.989. No pair of cells is
+told apart; logistic regression has 0.959 and the nearest neighbour 0.985 on the validation images. At 110 layers: not
+run yet.
 """
 
 from search_spaces.recipes import (
@@ -16,6 +22,7 @@ from search_spaces.recipes import (
     changed,
     he_l2_leaky,
     he_l2_open,
+    open_relu,
     orthonormal,
     residual_leaky,
     residual_open,
@@ -40,7 +47,7 @@ NEIGHBORS: dict[str, Recipe] = {
 }
 """Activation-matched neighbours of `isometric` and of `open_relu`."""
 
-INGREDIENTS: dict[str, Recipe] = {**RECIPES, **WITHOUT_ONE, **RIVALS, **NEIGHBORS}
+INGREDIENTS: dict[str, Recipe] = {**RECIPES, "open_relu": open_relu, **WITHOUT_ONE, **RIVALS, **NEIGHBORS}
 
 HEADLINE = ("he_l2", "orthonormal_modulated", "open_relu", "isometric", "residual", "residual_leaky")
 QUICK = (*HEADLINE, "orthonormal", "isometric_without_modulation", "lars")

@@ -111,7 +111,6 @@ RECIPES: dict[str, Recipe] = {
     "he_l2": he_l2,
     "orthonormal": orthonormal,
     "orthonormal_modulated": orthonormal_modulated,
-    "open_relu": open_relu,
     "isometric": isometric,
     "residual": residual,
 }

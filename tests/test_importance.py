@@ -91,3 +91,13 @@ def test_too_little_to_say_is_an_empty_table() -> None:
     assert importances(search(40).iloc[:0], SPACES, axes=["depth"]).empty
     failed = search(40).assign(status="failed", val_accuracy=math.nan)
     assert importances(failed, SPACES, axes=["depth"]).empty
+
+
+def test_a_choice_of_many_values_takes_no_longer_than_one_of_few() -> None:
+    """The time of fANOVA is exponential in the number of choices: 21 recipes never came to an end."""
+    names = [f"recipe {number:02}" for number in range(21)]
+    rows = search(84).assign(recipe=names * 4, cell=[f"recipe={name}" for name in names] * 4)
+    rows = rows.assign(val_accuracy=rows["recipe"].str[-2:].astype(float) / 30)
+    spaces = {f"recipe={name}": {"learning_rate": BOX} for name in names}
+    found = importances(rows, spaces, axes=["recipe"], generator=np.random.default_rng(0))
+    assert found.set_index(["method", "field"])["importance"]["fanova", "recipe"] > 0.8
