@@ -62,7 +62,7 @@ def test_ray_start_knows_the_options(name: str) -> None:
 
 def test_what_is_left_behind_is_no_part_of_the_package() -> None:
     left_out = load("on_prem.yaml")["rsync_exclude"]
-    anywhere = {name for name in left_out if not name.startswith("/")}  # rsync: at any depth, study/data too
+    anywhere = {name for name in left_out if not name.startswith("/")}  # rsync: at any depth
     for package in ("models", "search_spaces", "study"):
         assert anywhere.isdisjoint(path.name for path in (ROOT / package).rglob("*"))
 
