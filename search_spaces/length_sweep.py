@@ -6,7 +6,10 @@ a factor of four apart. The rate is searched at the shortest, on the same random
 Cost on one core of a desktop: quick 6 minutes; standard (digits) about 2 hours at 44 layers and 5 at 110, and with
 `--dataset fashion_mnist --set image_size=14 --set depth=44` about 8 hours; paper needs GPUs.
 Command: python -m study.run length_sweep --scale standard --sampler random
-Finding: not run yet.
+Finding (quick: digits, 44 layers, batch 128, 3 seeds, 2026-11-27, commit a41d8f4): it costs steps. Validation accuracy
+after 50, 200 and 800 steps: `orthonormal_modulated` 0.381, 0.877, 0.965 [0.933, 0.998], its twin 0.953, 0.977, 0.979
+[0.974, 0.984]; `open_relu` 0.948, 0.978, 0.980 keeps pace with that twin. `residual_open`, its rate searched too short,
+has 0.405, 0.921, 0.956.
 """
 
 from search_spaces.recipes import open_relu, orthonormal_modulated, residual, residual_open
