@@ -5,7 +5,7 @@ that a reviewer would ask for in the place of modulation (LARS, clipping, warm-u
 and residual, that differ in the activation alone. Every cell gets the recipe's own learning rate and the same random
 ones, on shorter runs, and confirms the best at full length.
 
-Cost on one core of a desktop: quick 10 minutes; standard about 7 hours at 110 layers and 2 at 44; paper needs GPUs.
+Cost on two cores, as forecast: quick 5 minutes; standard 64 minutes at 44 layers, about 2.7 hours at 110; paper: GPUs.
 Command: python -m study.run ingredient_sweep --scale standard --sampler random
 Finding (standard at 44 layers: digits, 1,500 steps, 2026-11-27, commit a41d8f4; test accuracy, intervals over 5 seeds):
 `orthonormal_modulated` 0.979 [0.966, 0.993] and its residual twin 0.978 [0.972, 0.983], difference +0.002 [-0.008,

@@ -6,7 +6,7 @@ result, or it would be copied into every snapshot.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -106,11 +106,6 @@ def epoch_row(trial_id: str, record: EpochRecord) -> dict[str, Any]:
     return {"trial_id": trial_id, **row}
 
 
-def layer_rows(trial_id: str, record: EpochRecord) -> list[dict[str, Any]]:
+def rows_of_layers(trial_id: str, record: EpochRecord) -> list[dict[str, Any]]:
     """Rows of `layers`, on diagnosed epochs."""
     return [{"trial_id": trial_id, **row} for row in record.layers]
-
-
-def attempt_columns(attempt: Attempt) -> dict[str, Any]:
-    """Columns of `trials`."""
-    return asdict(attempt)

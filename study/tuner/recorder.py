@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +23,9 @@ from study.tuner.messages import (
     EpochDone,
     Note,
     TrialDone,
-    attempt_columns,
     epoch_row,
-    layer_rows,
     outcome_of,
+    rows_of_layers,
 )
 
 ERROR_LINES = 20  # of a traceback kept in the table
@@ -88,9 +88,9 @@ class Recorder(DriverOnly, Callback):
         done = self._trials_done.pop(trial_id, None)
         if done is not None:
             ending = {"peak_memory_bytes": done.peak_memory_bytes, "finished_at": done.finished_at, "error": done.error}
-            self._commit_trial(trial, done.status, attempt_columns(done.attempt) | ending, done.weights)
+            self._commit_trial(trial, done.status, asdict(done.attempt) | ending, done.weights)
         elif trial_id in self.pruned:
-            attempt = attempt_columns(self._epochs_done[trial_id][-1].attempt)
+            attempt = asdict(self._epochs_done[trial_id][-1].attempt)
             self._commit_trial(trial, "pruned", attempt | {"finished_at": datetime.now(UTC)})
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -133,7 +133,7 @@ class Recorder(DriverOnly, Callback):
 
     def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
-        layers = [layer for record in records for layer in layer_rows(trial_id, record)]
+        layers = [layer for record in records for layer in rows_of_layers(trial_id, record)]
         for writer, rows in ((self._layers, layers), (self._epochs, [epoch_row(trial_id, one) for one in records])):
             if rows:  # a trial whose worker never started has none
                 writer.append(rows)
