@@ -31,7 +31,7 @@ sweep = Sweep(
     fixed={"augmentation": "none", "momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
     scales={
         "quick": Scale(
-            fixed={"dataset": "digits", "batch_size": 32, "epochs": 8},
+            fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
             trials_per_cell=2,
             confirm_seeds=3,
         ),

@@ -22,7 +22,6 @@ from search_spaces.recipes import (
     changed,
     he_l2_leaky,
     he_l2_open,
-    open_relu,
     orthonormal,
     residual_leaky,
     residual_open,
@@ -47,7 +46,7 @@ NEIGHBORS: dict[str, Recipe] = {
 }
 """Activation-matched neighbours of `isometric` and of `open_relu`."""
 
-INGREDIENTS: dict[str, Recipe] = {**RECIPES, "open_relu": open_relu, **WITHOUT_ONE, **RIVALS, **NEIGHBORS}
+INGREDIENTS: dict[str, Recipe] = {**RECIPES, **WITHOUT_ONE, **RIVALS, **NEIGHBORS}
 
 HEADLINE = ("he_l2", "orthonormal_modulated", "open_relu", "isometric", "residual", "residual_leaky")
 QUICK = (*HEADLINE, "orthonormal", "isometric_without_modulation", "lars")

@@ -113,4 +113,6 @@ RECIPES: dict[str, Recipe] = {
     "orthonormal_modulated": orthonormal_modulated,
     "isometric": isometric,
     "residual": residual,
+    "open_relu": open_relu,
 }
+"""What the main sweep compares at every depth."""
