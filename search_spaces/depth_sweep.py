@@ -32,6 +32,7 @@ sweep = Sweep(
     scales={
         "quick": Scale(
             fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
+            search_fixed={"steps": 100},
             trials_per_cell=2,
             confirm_seeds=3,
         ),
