@@ -35,7 +35,7 @@ stays whole.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code, 2 where the user must change something."""
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     return exit_code(lambda: _run(arguments))
 
 
@@ -47,7 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's options; `python -m study.datasets --help` shows them."""
     parser = Parser(
         "python -m study.datasets",
         description=DESCRIPTION,
