@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from models.networks import PlainCNN
 from models.regularizers import REGULARIZERS
+from models.rivals import LARS_TRUST
 from study.config import TrialConfig
 from study.training.update import OPTIMIZERS, WeightUpdate
 
@@ -79,6 +80,18 @@ def test_the_penalty_is_never_clipped() -> None:
     stepped, fresh = trained(network(), settings), network()
     for after, before in zip(weights(stepped), weights(fresh), strict=True):
         torch.testing.assert_close(after, before * (1 - RATE * STRENGTH) ** STEPS)
+
+
+def test_lars_scales_loss_and_decay_by_the_sum_of_their_norms() -> None:
+    net, reference = network(), network()
+    backward(reference)
+    update = WeightUpdate(net, config(regularizer="l2", optimizer="lars"), torch.tensor(RATE), torch.tensor(STRENGTH))
+    backward(net)
+    update.apply()
+    for after, before in zip(weights(net), weights(reference), strict=True):
+        loss, decay = before.grad, STRENGTH * before.detach()
+        ratio = LARS_TRUST * before.norm() / (loss.norm() + decay.norm())
+        torch.testing.assert_close(before - after, RATE * ratio * (loss + decay), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
