@@ -85,7 +85,7 @@ class Scale:
     """One size of a question: what replaces the sweep's own values when it is run at this size.
 
     `fixed` and `search_fixed` are added to the sweep's, and win over them. `published` holds test errors that others
-    report, by the cell's name, to stand beside ours.
+    report, by the cell's name, to stand beside ours, and `remarks` what is to be known of such a number.
     """
 
     fixed: Fields = field(default_factory=dict)
@@ -95,6 +95,7 @@ class Scale:
     confirm_seeds: ConfirmSeeds | None = None
     next_cells: NextCells | None = None
     published: Mapping[str, float] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Plan:
     objectives: tuple[str, ...] = ("val_accuracy",)
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -142,6 +143,7 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         confirm_seeds=_confirm_seeds(overrides, scale, named.sweep),
         objectives=named.sweep.objectives,
         published=scale.published,
+        remarks=scale.remarks,
         settings=overrides.fields,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )

@@ -48,6 +48,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "declaration": plan.declaration(),
         **_asked(plan, None),
         "published_test_error": dict(plan.published),
+        "published_remarks": dict(plan.remarks),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance(),
         "machine": machine(),
