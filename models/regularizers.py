@@ -39,7 +39,8 @@ class Regularizer:
         fast_gradient: a cheaper approximation of `gradient` for training, where there is one.
         scaled_gradient_of: takes a stack of weights and returns a function that answers a given strength times the
             `gradient` of what the stack then holds; where there is one, training uses it.
-        project: moves weights onto the zero set, in place; for constraints alone.
+        project: moves weights onto the zero set, in place, from where a step has taken them; for constraints alone.
+        start: does so once before training, from anywhere.
     """
 
     value: BankFunction | None
@@ -49,6 +50,7 @@ class Regularizer:
     fast_gradient: BankFunction | None = None
     scaled_gradient_of: Callable[[Tensor], ScaledGradient] | None = None
     project: Callable[[Tensor], None] | None = None
+    start: Callable[[Tensor], None] | None = None
 
 
 ORTHONORMAL_BANKS = "banks with orthonormal filters, in each group of f_in where f_in < f_out"
@@ -84,7 +86,12 @@ REGULARIZERS: dict[str, Regularizer] = {
         "delta-orthogonal ones with C_out <= C_in; orthonormal filters are necessary for rows, not sufficient",
     ),
     "newton_schulz": Regularizer(
-        None, None, grouped=True, zero_set=ORTHONORMAL_BANKS, project=penalties.newton_schulz_project
+        None,
+        None,
+        grouped=True,
+        zero_set=ORTHONORMAL_BANKS,
+        project=penalties.newton_schulz_project,
+        start=penalties.polar_start,
     ),
 }
 
@@ -123,6 +130,14 @@ class _Banks:
     def add_to_gradients_(self, increments: Tensor) -> None:
         """Add increments[i] to the gradient of the i-th weight."""
         torch._foreach_add_([gradient_of(weight) for weight in self._weights], increments.unbind())
+
+
+def start_on_constraint_(network: ConvNet, regularizer_name: str) -> None:
+    """Move every convolution of a net that is just initialised onto a hard constraint; penalties change nothing."""
+    start = REGULARIZERS[regularizer_name].start
+    if start is not None:
+        for conv in network.convs:
+            start(conv.weight)
 
 
 class NetworkPenalty:

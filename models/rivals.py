@@ -3,13 +3,17 @@
 All act in place on the gradients of a list of parameters, without a loop over layers and without reading a number back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from models.networks import gradient_of
+
 LARS_TRUST = 0.02
 """Trust coefficient. You et al. 2017 use 0.001 with learning rates of 2 to 32; at 0.02 the usual 0.1 to 1.6 serve."""
+
+Gradients = Sequence[Tensor]
 
 
 def clip_globally_(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
@@ -21,23 +25,41 @@ def clip_globally_(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
 def clip_each_(parameters: Sequence[nn.Parameter], max_norm: float) -> None:
     """Scale each parameter's gradient by itself so that its norm is at most `max_norm`."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack(torch._foreach_norm(gradients))
-    _scale_(gradients, (max_norm / norms).clamp(max=1.0).nan_to_num(nan=1.0))
+    _scale_(gradients, (max_norm / _norms(gradients)).clamp(max=1.0).nan_to_num(nan=1.0))
+
+
+def norms_apart(losses: Gradients, penalties: Gradients) -> Tensor:
+    """||g|| + ||d|| of each pair of a loss's and a penalty's gradient (LARS, You et al. 2017, eq. 6)."""
+    return _norms(losses) + _norms(penalties)
+
+
+def norm_of_sum(losses: Gradients, penalties: Gradients) -> Tensor:
+    """||g + d|| of each pair: every weight's step then has the same length in proportion to the weight."""
+    return _norms(torch._foreach_add(list(losses), list(penalties)))
+
+
+TRUST_NORMS: dict[str, Callable[[Gradients, Gradients], Tensor]] = {"lars": norms_apart, "lars_joint": norm_of_sum}
+"""Optimiser to the denominator of its trust ratio."""
 
 
 @torch.no_grad()
-def lars_(parameters: Sequence[nn.Parameter], trust: float = LARS_TRUST) -> None:
-    """Scale each weight's gradient to `trust` times the weight's own norm (LARS, You et al. 2017, eq. 6).
+def add_in_trust_(parameters: Sequence[nn.Parameter], penalties: Gradients, optimizer: str) -> None:
+    """Turn each weight's `.grad` g into (g + d) LARS_TRUST ||w|| / (||g|| + ||d||), d the penalty's gradient.
 
-    The penalty's gradient is to be in `.grad` already: it stands where the paper has weight decay. Vectors (biases,
-    normalisation) are left alone, as is usual, and so is a weight whose norm or gradient is zero.
+    The denominator is the optimiser's in TRUST_NORMS. The penalty stands where You et al. have weight decay, d = b w.
+    A weight whose norm or gradient is zero has ratio 1; vectors (biases, normalisation) have no penalty and are left
+    alone, as is usual.
     """
-    weights = [parameter.detach() for parameter in parameters if parameter.ndim > 1 and parameter.grad is not None]
-    gradients = [parameter.grad for parameter in parameters if parameter.ndim > 1 and parameter.grad is not None]
-    weight_norms = torch.stack(torch._foreach_norm(weights))
-    gradient_norms = torch.stack(torch._foreach_norm(gradients))
+    matrices = [(w.detach(), gradient_of(w), d) for w, d in zip(parameters, penalties, strict=True) if w.ndim > 1]
+    weights, losses, decays = zip(*matrices, strict=True)
+    weight_norms, gradient_norms = _norms(weights), TRUST_NORMS[optimizer](losses, decays)
     moving = (weight_norms > 0.0) & (gradient_norms > 0.0)
-    _scale_(gradients, torch.where(moving, trust * weight_norms / gradient_norms, 1.0))
+    torch._foreach_add_(losses, decays)
+    _scale_(losses, torch.where(moving, LARS_TRUST * weight_norms / gradient_norms, 1.0))
+
+
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_norm(list(tensors)))
 
 
 def _scale_(tensors: Sequence[Tensor], factors: Tensor) -> None:

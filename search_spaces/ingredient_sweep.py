@@ -13,7 +13,7 @@ Finding (standard at 44 layers: digits, 1,500 steps, 2026-11-27, commit a41d8f4;
 of whose seeds hardly learns. Over 3 seeds: without modulation (`orthonormal`) 0.957, without the penalty 0.983, without
 the start 0.974; layer clipping 0.993, warm-up 0.985, LARS 0.970 in its place; `he_l2_leaky` 0.989. No pair of cells is
 told apart; logistic regression has 0.959 and the nearest neighbour 0.985 on the validation images. At 110 layers: not
-run yet.
+run yet. LARS was then what is `lars_joint` now, and the warm-up's first step had rate 0.
 """
 
 from search_spaces.recipes import (

@@ -52,7 +52,8 @@ class CellResult:
 
     Attributes:
         compared: the compared names and the cell's values.
-        accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance.
+        accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance. While
+            seeds are added to a cell, those that it had before.
         linear_baseline: validation accuracy of logistic regression on the images that the cell's trials see; where it
             searches `image_size` or `train_images`, on the whole data set.
     """
@@ -63,7 +64,10 @@ class CellResult:
 
 
 NextCells = Callable[[Sequence[CellResult]], Sequence[Fields]]
-"""From all finished cells to the points wanted next; points that exist already may be among them."""
+"""From all finished cells to the points wanted next; points that exist already may be among them.
+
+A point may have, beside the compared names, `confirm_seeds`: how many confirmations its cell is to have in all.
+"""
 
 
 Conclusions = Callable[[Sequence[CellResult]], Sequence[str]]
@@ -85,7 +89,7 @@ class Scale:
     """One size of a question: what replaces the sweep's own values when it is run at this size.
 
     `fixed` and `search_fixed` are added to the sweep's, and win over them. `published` holds test errors that others
-    report, by the cell's name, to stand beside ours.
+    report, by the cell's name, to stand beside ours, and `remarks` what is to be known of such a number.
     """
 
     fixed: Fields = field(default_factory=dict)
@@ -95,6 +99,7 @@ class Scale:
     confirm_seeds: ConfirmSeeds | None = None
     next_cells: NextCells | None = None
     published: Mapping[str, float] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

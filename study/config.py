@@ -85,7 +85,7 @@ class TrialConfig(BaseModel):
     modulation_schedule: str = "constant"
     modulation_cutoff: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
-    optimizer: Literal["sgd", "lars", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "lars", "lars_joint", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
     learning_rate_schedule: Literal["step", "cosine", "constant"] = "step"
     learning_rate_drops: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.5, 0.75)

@@ -86,7 +86,7 @@ class Training:
             target=config.modulation_target,
             statistic=config.modulation_statistic,
         )
-        self._values = StepValues(config, device)
+        self._values = StepValues(config, self.total_steps, device)
         self._modulation.strength = self._values.modulation_strength
         self._update = WeightUpdate(self.network, config, self._values.learning_rate, self._values.regularizer_strength)
         self._compiled = compile_network(self.network, device) if config.compile_step else self.network
@@ -168,7 +168,7 @@ class Training:
             epoch=epoch,
             steps=self._steps,
             status="diverged" if diverged else "ok",
-            learning_rate=learning_rate_at(self.config, (self._steps - 1) / self.total_steps),
+            learning_rate=learning_rate_at(self.config, self._steps, self.total_steps),
             train_loss=finite(train_loss),
             train_accuracy=train_accuracy,
             val_loss=finite(val_loss),
@@ -197,7 +197,7 @@ class Training:
 
     def step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
         """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,)."""
-        self._values.set_to(self._steps / self.total_steps)
+        self._values.set_to(self._steps + 1)
         self._modulation.recording = record
         # A compiled net has one batch size: the smaller last batch goes the usual way.
         network = self._compiled if len(labels) == self.config.batch_size else self.network

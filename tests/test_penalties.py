@@ -29,6 +29,7 @@ def delta_weight(shape):
 
 
 PENALTIES = [name for name, entry in REGULARIZERS.items() if entry.value is not None]
+DEFECT = 1e-8  # of a single-precision bank that counts as orthonormal: 1/2 ||W^T W - I||^2
 CONSTRAINTS = [name for name, entry in REGULARIZERS.items() if entry.project is not None]
 FAST = [name for name, entry in REGULARIZERS.items() if entry.fast_gradient is not None]
 
@@ -78,6 +79,34 @@ def test_projection_reaches_the_zero_set_from_any_scale(name, scale, shape):
     weight = random_weight(shape) * scale
     REGULARIZERS[name].project(weight)
     assert REGULARIZERS["orthonormal"].value(weight).item() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.parametrize("shape", [(16, 1, 3, 3), (16, 3, 3, 3), (32, 16, 3, 3), (64, 64, 1, 1), (256, 64, 1, 1)])
+def test_training_on_a_constraint_begins_there_and_small_steps_stay_small(name, initializer, shape):
+    """From every initialiser, whether its bank lacks rank or is square: a stem, a widening, pointwise convolutions.
+
+    Without the start a step of 1e-3 moved banks without full rank by .15 to .32, and their defect stayed at 6 to 16.
+    """
+    weight, draw = torch.empty(shape), torch.Generator().manual_seed(0)
+    INITIALIZERS[initializer](weight, draw)
+    REGULARIZERS[name].start(weight)
+    assert REGULARIZERS["orthonormal"].value(weight).item() < DEFECT
+    step = torch.randn(shape, generator=draw)
+    step *= 1e-3 * weight.norm() / step.norm()
+    stepped = weight + step
+    REGULARIZERS[name].project(stepped)
+    assert REGULARIZERS["orthonormal"].value(stepped).item() < DEFECT
+    assert (stepped - weight).norm() <= 1.01 * step.norm()
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_the_start_on_a_constraint_keeps_what_a_bank_spans(name):
+    weight = delta_weight((8, 4, 3, 3))
+    before = weight.clone().flatten(1)
+    REGULARIZERS[name].start(weight)
+    torch.testing.assert_close(before.mT @ weight.flatten(1), before.mT @ before, rtol=0, atol=1e-12)
 
 
 def test_newton_schulz_finds_the_nearest_orthonormal_bank():

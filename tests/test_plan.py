@@ -248,8 +248,9 @@ def test_a_sweep_that_is_not_sound_is_refused_in_a_line(declared: dict, message:
     [
         (lambda _results: 1 / 0, "next_cells does not work: ZeroDivisionError"),
         (lambda _results: [{"dataset": "fashion_mnist"}], "unknown dataset of a later cell 'fashion_mnist'"),
+        (lambda _results: [{"confirm_seeds": 6.5}], "next_cells: its confirm_seeds does not work: TypeError"),
     ],
-    ids=["raises", "another data set"],
+    ids=["raises", "another data set", "half a seed"],
 )
 def test_cells_that_cannot_follow_are_refused_in_a_line(next_cells: Callable, message: str) -> None:
     """Data sets are loaded before Ray starts, those of the first cells."""

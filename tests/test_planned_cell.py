@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 from test_cells import by_learning_rate, row_of, run_all
 
-from search_spaces.sweep import Float, Scale
+from search_spaces.sweep import CellResult, Float, Scale
 from study.bench.generated_run import GeneratedRun
 from study.config import CONFIRM, SEARCH
 from study.dry_run import print_plan
@@ -22,7 +23,7 @@ from study.report.opened_run import OpenedRun, open_run
 from study.report.page import provenance_of
 from study.search.cells import CellStudies
 from study.search.optuna_trials import finished_trials
-from study.store.run_file import open_run_file, save_run_file
+from study.store.run_file import confirm_seeds, open_run_file, save_run_file
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
 
@@ -209,6 +210,40 @@ def test_a_run_with_seeds_by_cell_is_extended_by_the_option(tiny_sweep: NamedSwe
     extended = opened(more, tmp_path, rows)
     assert (extended.facts["confirm_seeds"], extended.progress, extended.finished) == (4, (8, 12), False)
     assert opened(plan, tmp_path, rows).finished
+
+
+def more_for_the_first(results: list[CellResult]) -> list[dict]:
+    """A rule that, where both cells have two seeds, wants five of the first."""
+    return [{**results[0].compared, "confirm_seeds": 5}] if [*map(seeds_of, results)] == [2, 2] else []
+
+
+def seeds_of(result: CellResult) -> int:
+    return len(result.accuracies)
+
+
+def test_a_rule_adds_seeds_to_a_cell_and_is_told_of_all_or_none_of_them(tiny_sweep: NamedSweep, tmp_path: Path) -> None:
+    told: list[list[int]] = []
+
+    def rule(results: list[CellResult]) -> list[dict]:
+        told.append([*map(seeds_of, results)])
+        return more_for_the_first(results)
+
+    plan = planned(tiny_sweep, confirm_seeds=2, next_cells=rule)
+    studies = CellStudies(plan)
+    jobs = run_all(studies, by_learning_rate)
+    first, second = (cell.name for cell in plan.cells)
+    confirmed = Counter(job.cell for job in jobs if job.phase == CONFIRM)
+    assert confirmed == {first: 5, second: 2}
+    assert len({job.trial_id for job in jobs}) == len(jobs) == studies.trial_count
+    assert {count for counts in told for count in counts} == {2, 5}
+    assert confirm_seeds(plan, studies.planned.values(), 2) == {first: 5, second: 2}
+    assert confirm_seeds(plan, plan.cells, 2) == 2
+    told.clear()
+    rows = [row_of(job, *by_learning_rate(job)) for job in jobs]
+    assert not run_all(CellStudies(plan, finished_trials(rows, [])), by_learning_rate)
+    assert {count for counts in told for count in counts} == {2, 5}
+    left = run_all(CellStudies(plan, finished_trials(rows[:-1], [])), by_learning_rate)
+    assert [job.trial_id for job in left] == [jobs[-1].trial_id]
 
 
 def test_another_function_is_another_run(tiny_sweep: NamedSweep, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.rivals import CLIPS, LARS_TRUST, clip_each_, clip_globally_, lars_
+from models.rivals import CLIPS, LARS_TRUST, TRUST_NORMS, add_in_trust_, clip_each_, clip_globally_
 
 SHAPES = [(4, 3, 3, 3), (8, 4, 1, 1), (8,), (10, 8)]
 
@@ -21,6 +21,11 @@ def parameters() -> list[nn.Parameter]:
 
 def gradients(parameters: list[nn.Parameter]) -> list[torch.Tensor]:
     return [parameter.grad.clone() for parameter in parameters]
+
+
+def decays(parameters: list[nn.Parameter], strength: float) -> list[torch.Tensor]:
+    """The gradients of weight decay, which vectors do not have."""
+    return [strength * (parameter.ndim > 1) * parameter.detach() for parameter in parameters]
 
 
 @pytest.mark.parametrize("scope", CLIPS)
@@ -53,16 +58,28 @@ def test_a_zero_gradient_survives_clipping(parameters: list[nn.Parameter]) -> No
     assert parameters[0].grad.abs().max() == 0
 
 
-def test_lars_gives_every_weight_a_gradient_in_proportion_to_itself(parameters: list[nn.Parameter]) -> None:
+def test_lars_takes_the_norms_of_loss_and_weight_decay_apart(parameters: list[nn.Parameter]) -> None:
+    """You et al. 2017, algorithm 1: the local rate trust ||w|| / (||g|| + beta ||w||), applied to g + beta w."""
+    beta, before = 0.3, gradients(parameters)
+    add_in_trust_(parameters, decays(parameters, beta), "lars")
+    for parameter, gradient in zip(parameters, before, strict=True):
+        weight = parameter.detach()
+        rate = LARS_TRUST * weight.norm() / (gradient.norm() + beta * weight.norm())
+        expected = rate * (gradient + beta * weight) if weight.ndim > 1 else gradient
+        torch.testing.assert_close(parameter.grad, expected)
+
+
+def test_joint_lars_gives_every_weight_a_gradient_in_proportion_to_itself(parameters: list[nn.Parameter]) -> None:
     bias = gradients(parameters)[2]
-    lars_(parameters)
+    add_in_trust_(parameters, decays(parameters, 0.3), "lars_joint")
     for parameter in parameters:
         if parameter.ndim > 1:
             assert parameter.grad.norm().item() == pytest.approx(LARS_TRUST * parameter.norm().item())
     torch.testing.assert_close(parameters[2].grad, bias)
 
 
-def test_lars_leaves_a_zero_gradient(parameters: list[nn.Parameter]) -> None:
+@pytest.mark.parametrize("optimizer", TRUST_NORMS)
+def test_lars_leaves_a_zero_gradient(parameters: list[nn.Parameter], optimizer: str) -> None:
     parameters[0].grad.zero_()
-    lars_(parameters)
+    add_in_trust_(parameters, decays(parameters, 0.0), optimizer)
     assert parameters[0].grad.abs().max() == 0

@@ -21,12 +21,12 @@ FIELDS = {
 
 def test_the_values_of_a_step_are_its_schedules() -> None:
     config = TrialConfig(epochs=1, **FIELDS)
-    values = StepValues(config, torch.device("cpu"))
+    values = StepValues(config, 4, torch.device("cpu"))
     places = [tensor.data_ptr() for tensor in vars(values).values() if isinstance(tensor, torch.Tensor)]
-    for progress, modulated in ((0.0, 1.0), (0.5, 0.0)):
-        values.set_to(progress)
-        assert values.learning_rate.item() == pytest.approx(learning_rate_at(config, progress))
-        assert values.regularizer_strength.item() == pytest.approx(0.2 * (1.0 - progress))
+    for step, decayed, modulated in ((1, 1.0, 1.0), (3, 0.5, 0.0)):
+        values.set_to(step)
+        assert values.learning_rate.item() == pytest.approx(learning_rate_at(config, step, 4))
+        assert values.regularizer_strength.item() == pytest.approx(0.2 * decayed)
         assert values.modulation_strength.item() == modulated
     assert places == [tensor.data_ptr() for tensor in vars(values).values() if isinstance(tensor, torch.Tensor)]
 

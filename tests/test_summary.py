@@ -115,8 +115,11 @@ def test_published_errors_stand_beside_ours(tmp_path) -> None:
     storage = Storage.at(tmp_path)
     finished_run(storage, ["digits"])
     cell = "dataset=digits,depth=20,recipe=he_l2"
-    write_json(storage, "run.json", read_json(storage, "run.json") | {"published_test_error": {cell: 0.12}})
+    facts = read_json(storage, "run.json") | {"published_test_error": {cell: 0.12}}
+    write_json(storage, "run.json", facts)
     assert f"- {cell}: published 12.0%, ours 9.9% [9.7%, 10.1%]" in summary(storage)
+    write_json(storage, "run.json", facts | {"published_remarks": {cell: "read off a figure"}})
+    assert f"- {cell}: published 12.0% (read off a figure), ours 9.9%" in summary(storage)
 
 
 @pytest.mark.parametrize("width", [60, 120])

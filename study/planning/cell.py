@@ -32,6 +32,7 @@ class PlannedCell:
         cost: phase to the relative cost of one of its trials (multiply-adds); only ratios mean something.
         search_fixed: the fixed fields that are otherwise in its search trials.
         confirm_seeds: the number of confirmations where the sweep gives cells numbers of their own, else None.
+        wanted_seeds: how many an adaptive sweep's rule asks for by now; where the plan has more, it does not count.
     """
 
     name: str
@@ -42,6 +43,7 @@ class PlannedCell:
     cost: dict[str, float]
     search_fixed: dict[str, Any] = field(default_factory=dict)
     confirm_seeds: int | None = None
+    wanted_seeds: int = 0
 
     @property
     def proxy(self) -> Proxy:

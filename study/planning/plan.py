@@ -2,9 +2,10 @@
 
 import itertools
 import json
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -45,6 +46,7 @@ class Plan:
     objectives: tuple[str, ...] = ("val_accuracy",)
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -79,7 +81,7 @@ class Plan:
         """Fresh seeds on which the cell's best point is trained again."""
         count = cell.confirm_seeds if self.confirm_seeds is None else self.confirm_seeds
         assert count is not None  # make_plan leaves it out of the plan only where every cell has it
-        return count
+        return max(count, cell.wanted_seeds)
 
     def search_seed(self, number: int) -> int:
         """Seed of search trial `number`: the same in every cell, so that cells are compared on equal draws."""
@@ -142,6 +144,7 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         confirm_seeds=_confirm_seeds(overrides, scale, named.sweep),
         objectives=named.sweep.objectives,
         published=scale.published,
+        remarks=scale.remarks,
         settings=overrides.fields,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )
@@ -197,20 +200,31 @@ def _adaptive(
     cell_at: Callable[[Fields], PlannedCell],
     first: Sequence[PlannedCell],
 ) -> Callable[[Sequence[CellResult]], Sequence[PlannedCell]]:
-    """The sweep's rule for further points as one for further cells, on the images that the first see."""
+    """The sweep's rule for further points as one for further cells, on the images that the first see.
+
+    A point's `confirm_seeds` is how many confirmations its cell is to have, whether it is a new one or not.
+    """
     if next_points is None:
         return no_further_cells
     recipes = {pair[0]: pair for pair in compare.get("recipe", ())}
     proxies = {cell.proxy.name for cell in first}  # which are checked, and have baselines, before Ray starts
 
     def next_cells(results: Sequence[CellResult]) -> Sequence[PlannedCell]:
-        points = answer(next_points, results, list, where="next_cells")
-        cells = [cell_at({**point, "recipe": recipes[point["recipe"]]} if recipes else point) for point in points]
+        points = [dict(point) for point in answer(next_points, results, list, where="next_cells")]
+        seeds = [answer(_seeds_of, point, operator.index, where="next_cells: its confirm_seeds") for point in points]
+        points = [{**point, "recipe": recipes[point["recipe"]]} if recipes else point for point in points]
+        cells = [replace(cell_at(point), wanted_seeds=count) for point, count in zip(points, seeds, strict=True)]
         for cell in cells:
             refuse_unknown("dataset of a later cell", cell.proxy.name, proxies)
         return cells
 
     return next_cells
+
+
+def _seeds_of(point: Fields) -> int:
+    """What a rule wants of a cell's confirmations, taken out of its point."""
+    count: int = point.pop("confirm_seeds", 0)
+    return count
 
 
 def _trials_per_cell(overrides: Overrides, scale: Scale, sweep: Sweep) -> int:

@@ -10,7 +10,7 @@ from study.sweeps import list_sweeps
 
 
 def conclusions_of(run: OpenedRun, part: Part) -> list[str]:
-    """The sentences of the sweep that made the run, over the cells whose every seed is confirmed.
+    """The sentences of the sweep that made the run, over the cells that have as many confirmations as any is to have.
 
     A user's own file is not run for it, for the run may come from elsewhere; that its sweep is a shipped one is known
     by name and question.
@@ -24,8 +24,9 @@ def conclusions_of(run: OpenedRun, part: Part) -> list[str]:
 def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     rows = scored(part.trials, ["cell", "phase", "trial_id"])
     rows = rows[rows["phase"] == CONFIRM]
+    least = min(map(run.confirmations_of, run.facts["compared"]), default=0)  # a rule may have added to some cells'
     for cell, seeds in rows.groupby("cell", sort=False):
-        if cell in run.facts["compared"] and len(seeds) >= run.confirmations_of(str(cell)):
+        if cell in run.facts["compared"] and len(seeds) >= least:
             numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
             accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
             baseline = run.baselines_of(run.proxies[str(cell)]).get(LINEAR, {})

@@ -181,7 +181,7 @@ def _verdicts(part: Part) -> Iterator[str]:
 
 def _published(run: OpenedRun, part: Part) -> Iterator[str]:
     """Test errors that others report for the same cells, beside ours."""
-    published = run.facts.get("published_test_error", {})
+    published, remarks = run.facts.get("published_test_error", {}), run.facts.get("published_remarks", {})
     if not published:
         return
     ours = depth_curve(part.trials, by=("cell",), metric="test_accuracy").set_index("cell")
@@ -189,7 +189,8 @@ def _published(run: OpenedRun, part: Part) -> Iterator[str]:
     for cell, error in published.items():
         if cell in ours.index:
             mean, low, high = (1.0 - ours.loc[cell, name] for name in ("mean", "low", "high"))
-            yield f"- {cell}: published {error:.1%}, ours {mean:.1%} [{high:.1%}, {low:.1%}]"
+            remark = f" ({remarks[cell]})" if cell in remarks else ""
+            yield f"- {cell}: published {error:.1%}{remark}, ours {mean:.1%} [{high:.1%}, {low:.1%}]"
 
 
 def _front(run: OpenedRun, part: Part) -> Iterator[str]:

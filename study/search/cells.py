@@ -66,7 +66,8 @@ class CellStudy:
         self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
-        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirmations_of(cell)))}
+        self._wanted, self._told = plan.confirmations_of(cell), 0
+        self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(self._wanted))}
         for trial in finished:
             self._restore(trial)
 
@@ -79,6 +80,17 @@ class CellStudy:
     def finished(self) -> bool:
         """Whether nothing is left to run or still running."""
         return not self._running and not self._open[SEARCH] and (not self._open[CONFIRM] or self._hopeless)
+
+    @property
+    def told(self) -> int:
+        """Of how many seeds an adaptive sweep is told: all that were wanted when the cell was last finished."""
+        return self._wanted if self.finished else self._told
+
+    def extend(self, confirmations: int) -> None:
+        """Want so many seeds in all; what the tables hold of them is not run again."""
+        self._told = self.told
+        self._open[CONFIRM] |= set(range(self._wanted, confirmations)) - self._confirmed.keys()
+        self._wanted = confirmations
 
     @property
     def jobs_left(self) -> int:
@@ -95,8 +107,9 @@ class CellStudy:
         return {SEARCH: len(self._open[SEARCH]), CONFIRM: 0 if confirmations and self._hopeless else len(confirmations)}
 
     def result(self, linear_baseline: float) -> CellResult:
-        """What an adaptive sweep is told of the cell."""
-        return CellResult(self._cell.compared, dict(self._confirmed), linear_baseline)
+        """What an adaptive sweep is told of the cell: however a run came to this point, the same."""
+        accuracies = {number: accuracy for number, accuracy in self._confirmed.items() if number < self.told}
+        return CellResult(self._cell.compared, accuracies, linear_baseline)
 
     def next_job(self) -> Job | None:
         """The next run of this cell, or None while it must wait for a running one (or has none left)."""
@@ -121,10 +134,9 @@ class CellStudy:
         self._running.discard(job.trial_id)
         self._take_in(job.phase, job.number, row)
         trial = self._asked.pop(job.trial_id, None)
-        if trial is None:
-            return
-        state, values = outcome(row, self._plan.objectives)
-        self._study.tell(trial, values, state=state)
+        if trial is not None:
+            state, values = outcome(row, self._plan.objectives)
+            self._study.tell(trial, values, state=state)
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
         self._open[phase].discard(number)
@@ -265,16 +277,23 @@ class CellStudies:
             self._add(self._plan.next_cells(self._results()))
 
     def _add(self, cells: Iterable[PlannedCell]) -> None:
-        """Take in cells that are new, and those that an adaptive plan wants once they are known to be finished."""
-        new = [cell for cell in cells if cell.name not in self.planned]
-        for cell in new:
-            self.planned[cell.name] = cell
-            finished = self._restored.pop(cell.name, ())
-            self._cells[cell.name] = CellStudy(self._plan, cell, self._method, finished, self._begun)
-        if any(self._cells[cell.name].finished for cell in new):
+        """Take in cells that are new or to have more seeds, and what the plan wants once one of them is finished."""
+        changed = [cell for cell in cells if self._is_taken_in(cell)]
+        if any(self._cells[cell.name].finished for cell in changed):
             self._add(self._plan.next_cells(self._results()))
 
+    def _is_taken_in(self, cell: PlannedCell) -> bool:
+        """Whether the cell is new or to have more seeds, and now is or has."""
+        seeds = self._plan.confirmations_of(cell)
+        if cell.name not in self.planned:
+            finished = self._restored.pop(cell.name, ())
+            self._cells[cell.name] = CellStudy(self._plan, cell, self._method, finished, self._begun)
+        elif seeds > self._plan.confirmations_of(self.planned[cell.name]):
+            self._cells[cell.name].extend(seeds)
+        else:
+            return False
+        self.planned[cell.name] = cell
+        return True
+
     def _results(self) -> list[CellResult]:
-        return [
-            cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in self._cells.values() if cell.finished
-        ]
+        return [cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in self._cells.values() if cell.told]

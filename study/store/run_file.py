@@ -48,6 +48,7 @@ def _new(plan: Plan) -> dict[str, Any]:
         "declaration": plan.declaration(),
         **_asked(plan, None),
         "published_test_error": dict(plan.published),
+        "published_remarks": dict(plan.remarks),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": provenance(),
         "machine": machine(),
@@ -64,10 +65,10 @@ def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int |
         cells: those that are planned by now.
         known: what the run's file says; cells that an adaptive sweep has yet to come to again stay in it.
     """
-    if plan.confirm_seeds is not None:
+    counts = {cell.name: plan.confirmations_of(cell) for cell in cells}
+    if plan.confirm_seeds is not None and set(counts.values()) <= {plan.confirm_seeds}:
         return plan.confirm_seeds
-    earlier = known if isinstance(known, dict) else {}
-    return {**earlier, **{cell.name: plan.confirmations_of(cell) for cell in cells}}
+    return {**known, **counts} if isinstance(known, dict) else counts
 
 
 def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The learning rate as a function of progress, and the ends of its phases."""
+"""The learning rate of each step, and the ends of its phases."""
 
 import math
 
@@ -7,11 +7,12 @@ from study.config import TrialConfig
 DROP_FACTOR = 0.1  # He et al. 2016 and the paper: a tenth at each drop
 
 
-def learning_rate_at(config: TrialConfig, progress: float) -> float:
-    """The rate of the step at `progress` in [0, 1): a linear warm-up, then the schedule."""
-    if progress < config.warmup_fraction:
-        return config.learning_rate * progress / config.warmup_fraction
-    return config.learning_rate * _SCHEDULES[config.learning_rate_schedule](config, progress)
+def learning_rate_at(config: TrialConfig, step: int, total_steps: int) -> float:
+    """The rate of one of the steps 1 to `total_steps`: step i of n in the warm-up has i/n, then comes the schedule."""
+    warmup_steps = round(config.warmup_fraction * total_steps)
+    if step <= warmup_steps:
+        return config.learning_rate * step / warmup_steps
+    return config.learning_rate * _SCHEDULES[config.learning_rate_schedule](config, (step - 1) / total_steps)
 
 
 def phase_ends(config: TrialConfig) -> tuple[float, ...]:
@@ -26,7 +27,7 @@ def _step(config: TrialConfig, progress: float) -> float:
 
 def _cosine(config: TrialConfig, progress: float) -> float:
     """Half a cosine from 1 at the end of the warm-up to 0 (Loshchilov and Hutter 2017, one cycle)."""
-    after_warmup = (progress - config.warmup_fraction) / (1.0 - config.warmup_fraction)
+    after_warmup = max(0.0, progress - config.warmup_fraction) / (1.0 - config.warmup_fraction)
     return 0.5 * (1.0 + math.cos(math.pi * after_warmup))
 
 

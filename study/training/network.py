@@ -6,12 +6,13 @@ import torch
 
 from models.initializers import INITIALIZERS
 from models.networks import NETWORK_SIZES, ConvNet
+from models.regularizers import start_on_constraint_
 from study.config import TrialConfig
 from study.training.batches import stream
 
 
 def build_network(config: TrialConfig, in_channels: int, num_classes: int) -> ConvNet:
-    """The net that a config describes, freshly initialised from the seed's own weight stream."""
+    """The net that a config describes, freshly initialised from the seed's own weight stream, on its constraint."""
     network = NETWORK_SIZES[config.network_size][config.architecture](
         config.depth,
         width=config.width,
@@ -22,6 +23,7 @@ def build_network(config: TrialConfig, in_channels: int, num_classes: int) -> Co
         norm_bias_init=config.norm_bias_init,
     )
     network.initialize(INITIALIZERS[config.initializer], stream(config.seed, "weights"))
+    start_on_constraint_(network, config.regularizer)
     return network
 
 

@@ -19,14 +19,14 @@ class StepValues:
         regularizer_strength: ().
     """
 
-    def __init__(self, config: TrialConfig, device: torch.device) -> None:
-        self._config, self._phase_ends = config, phase_ends(config)
+    def __init__(self, config: TrialConfig, total_steps: int, device: torch.device) -> None:
+        self._config, self._total_steps, self._phase_ends = config, total_steps, phase_ends(config)
         self.learning_rate, self.modulation_strength, self.regularizer_strength = torch.zeros(3, device=device).unbind()
 
-    def set_to(self, progress: float) -> None:
-        """Prescribe the step at `progress` in [0, 1)."""
-        config = self._config
-        self.learning_rate.fill_(learning_rate_at(config, progress))
+    def set_to(self, step: int) -> None:
+        """Prescribe one of the steps 1 to `total_steps`."""
+        config, progress = self._config, (step - 1) / self._total_steps
+        self.learning_rate.fill_(learning_rate_at(config, step, self._total_steps))
         self.modulation_strength.fill_(self._factor(config.modulation_schedule, config.modulation_cutoff, progress))
         factor = self._factor(config.regularizer_schedule, config.regularizer_cutoff, progress)
         self.regularizer_strength.fill_(config.regularizer_strength * factor)

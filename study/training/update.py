@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.networks import ConvNet, gradient_of
 from models.regularizers import NetworkPenalty
-from models.rivals import CLIPS, lars_
+from models.rivals import CLIPS, TRUST_NORMS, add_in_trust_
 from study.config import TrialConfig
 
 
@@ -16,7 +16,7 @@ class WeightUpdate:
     """Holds the optimiser and the penalty of one net.
 
     The penalty joins the gradient after clipping, so that neither clipping nor modulation ever scales it. Under AdamW
-    it is decoupled from the adaptive step, as weight decay is there (Loshchilov and Hutter 2019).
+    it is decoupled from the adaptive step, as weight decay is there (Loshchilov and Hutter 2019); LARS scales both.
 
     Args:
         network: on its device.
@@ -35,16 +35,19 @@ class WeightUpdate:
         """Begin a step."""
         self._optimizer.zero_grad()
 
+    @torch.no_grad()
     def apply(self) -> None:
         """Make a step with the gradients that lie in `.grad`."""
         if self._config.gradient_clip is not None:
             CLIPS[self._config.gradient_clip_scope](self._parameters, self._config.gradient_clip)
         if self._config.optimizer == "adamw":
-            self._decay(self._learning_rate * self._strength)
+            decay = self._learning_rate * self._strength
+            for parameter, gradient in zip(self._parameters, self._penalty_gradients(decay), strict=True):
+                parameter.sub_(gradient)
+        elif self._config.optimizer in TRUST_NORMS:
+            add_in_trust_(self._parameters, self._penalty_gradients(self._strength), self._config.optimizer)
         else:
             self._penalty.add_gradients_(self._strength)
-            if self._config.optimizer == "lars":
-                lars_(self._parameters)
         self._optimizer.step()
         self._penalty.project_()
 
@@ -59,16 +62,16 @@ class WeightUpdate:
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._optimizer.param_groups[0]["lr"] = rate
 
-    @torch.no_grad()
-    def _decay(self, step: Tensor) -> None:
-        """Move the weights down the penalty's gradient by itself; the loss's stays in `.grad`."""
+    def _penalty_gradients(self, strength: Tensor) -> list[Tensor]:
+        """The penalty's gradients by themselves, of each parameter; the loss's stay in `.grad`."""
         of_loss = [parameter.grad for parameter in self._parameters]
         for parameter in self._parameters:
             parameter.grad = torch.zeros_like(parameter)
-        self._penalty.add_gradients_(step)
+        self._penalty.add_gradients_(strength)
+        of_penalty = [gradient_of(parameter) for parameter in self._parameters]
         for parameter, gradient in zip(self._parameters, of_loss, strict=True):
-            parameter.sub_(gradient_of(parameter))
             parameter.grad = gradient
+        return of_penalty
 
 
 def _sgd(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: Tensor) -> torch.optim.Optimizer:
@@ -84,5 +87,6 @@ def _adamw(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: T
 OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], TrialConfig, Tensor], torch.optim.Optimizer]] = {
     "sgd": _sgd,
     "lars": _sgd,
+    "lars_joint": _sgd,
     "adamw": _adamw,
 }

@@ -80,7 +80,7 @@ class Display:
 
     def _progress_of(self, cell: str) -> "CellProgress":
         assert self._studies is not None  # rows come while the display is live
-        return self._progress.setdefault(cell, CellProgress(self._plan, self._studies.planned[cell]))
+        return self._progress.setdefault(cell, CellProgress(self._studies.planned[cell]))
 
     @property
     def _trial_count(self) -> int:
@@ -130,22 +130,24 @@ class Display:
             table.add_column(heading, overflow="fold")
         rows = dict.fromkeys(tuple(_value(cell, name) for name in row_names) for cell in cells)
         entries = {
-            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._progress_of(cell.name)
+            (tuple(_value(cell, name) for name in row_names), _value(cell, column_name)): self._text(cell)
             for cell in cells
         }
         for row in rows:
-            found = (entries.get((row, column)) for column in columns)
-            table.add_row(" ".join(row), *("" if entry is None else entry.text() for entry in found))
+            table.add_row(" ".join(row), *(entries.get((row, column), "") for column in columns))
         return table
+
+    def _text(self, cell: PlannedCell) -> str:
+        """How far the cell is; an adaptive sweep may have added to its runs."""
+        return self._progress_of(cell.name).text(self._plan.runs_of(cell))
 
 
 class CellProgress:
     """How far one cell is."""
 
-    def __init__(self, plan: Plan, cell: PlannedCell) -> None:
+    def __init__(self, cell: PlannedCell) -> None:
         self.cell = cell
         self.done = 0
-        self._all = plan.runs_of(cell)
         self._best: float | None = None
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -155,10 +157,10 @@ class CellProgress:
         if accuracy is not None:
             self._best = max(accuracy, self._best or 0.0)
 
-    def text(self) -> str:
-        """`.981 3/5`: the best accuracy so far, finished of all trials."""
+    def text(self, runs: int) -> str:
+        """`.981 3/5`: the best accuracy so far, finished of all runs."""
         best = "  - " if self._best is None else f"{self._best:.3f}"
-        return f"{best} {self.done}/{self._all}"
+        return f"{best} {self.done}/{runs}"
 
 
 def _value(cell: PlannedCell, name: str) -> str:
