@@ -21,7 +21,7 @@ from study.analysis.step_down import DEALS, Array, Order, Stand, dealt, step_dow
 
 COLUMNS = ("scope", "field", "method", "importance", "low", "high", "null", "stands_out", "p_value", "trials")
 LEAST_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
-ROWS_AT_MOST = 256  # Of more trials, as many are drawn: a forest then takes about 25 ms.
+ROWS_AT_MOST = 256  # Of more trials, about as many are drawn: a forest then takes about 25 ms.
 RESAMPLES, INTERVAL = 60, (0.05, 0.95)
 
 
@@ -79,10 +79,16 @@ def _scopes(rows: pd.DataFrame, spaces: Spaces, axes: list[str], generator: np.r
         varying = [field for field in (*axes, *knobs) if chosen[field].nunique() > 1]
         tested = [field for field in varying if field not in seen]
         if len(chosen) >= LEAST_TRIALS and tested and chosen["score"].nunique() > 1:
-            some = chosen.iloc[np.sort(generator.permutation(len(chosen))[:ROWS_AT_MOST])]
+            some = _some(chosen, generator)
             table = SearchTable.of(some, varying, spaces)
             seen.update(tested)
             yield _Scope(name, some, varying, tested, axes, table, generator, len(chosen))
+
+
+def _some(rows: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+    """ROWS_AT_MOST rows or little more: all cells' trials of some numbers."""
+    sizes = rows["number"].value_counts().sample(frac=1.0, random_state=generator)
+    return rows[rows["number"].isin(sizes.index[sizes.cumsum() - sizes < ROWS_AT_MOST])]
 
 
 def _groups(spaces: Spaces) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -119,11 +125,11 @@ class _Scope:
     def _orders(self, left: list[str]) -> dict[int, Order]:
         """Of each column that is dealt out.
 
-        The axes exchange trials between cells that are alike in all other axes; a searched field exchanges values
-        within each cell.
+        The axes exchange trials of one number, which may share their draws, between cells that are alike in all other
+        axes; a searched field exchanges values within each cell.
         """
         compared = [field for field in left if field in self.axes]
-        alike = _numbers(self.rows, [axis for axis in self.axes if axis not in compared])
+        alike = _numbers(self.rows, ["number", *(axis for axis in self.axes if axis not in compared)])
         between = dealt(alike, np.arange(len(self.rows)), self.generator)
         within = {field: dealt(self._cells, draws, self.generator) for field, draws in self._draws.items()}
         return {self.fields.index(field): within.get(field, between) for field in left}
@@ -158,8 +164,6 @@ class _Scope:
 
 def _numbers(rows: pd.DataFrame, names: list[str]) -> Order:
     """A number for each row, equal where rows agree in these columns."""
-    if not names:
-        return np.zeros(len(rows), dtype=np.intp)
     return np.asarray(rows.groupby(names, dropna=False).ngroup(), dtype=np.intp)
 
 
