@@ -82,9 +82,10 @@ def test_best_tenth_effects_stand_to_each_other_as_optunas(size: int) -> None:
     assert ours / ours.sum() == pytest.approx(expected / expected.sum(), abs=1e-6)
 
 
-def test_a_name_that_the_best_tenth_shares_explains_it() -> None:
+def test_a_name_that_the_best_tenth_shares_explains_more_than_one_that_it_does_not() -> None:
+    """Only .13 of it: Optuna's density of a choice gives the other values a fifth, whatever the trials say."""
     best = np.arange(200) < 20
     table = np.column_stack([(np.where(best, 0, 1) + 0.5) / 2, (np.arange(200) % 2 + 0.5) / 2])
     decides, does_not = best_tenth_effects(table, [2, 2], best.astype(float))
-    assert 0.7 < decides < 1.0
+    assert decides == pytest.approx(0.13, abs=0.01)
     assert does_not < 0.01

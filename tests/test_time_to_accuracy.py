@@ -96,7 +96,7 @@ def test_the_target_is_what_the_twin_of_the_same_seed_ends_with() -> None:
     ran = epochs([0.1, 0.8, 0.9], [0.1, 0.8, 0.9], [0.8], [0.9])
     (found,) = time_to_twin(trials, ran).to_dict("records")
     assert (found["recipe"], found["twin"], found["seeds"], found["reached"]) == ("p", "twin", 2, 2)
-    assert found["steps_to_target"] == 25  # of 20 and 30
+    assert (found["target"], found["steps_to_target"]) == (pytest.approx(0.85), 25)  # of 20 and 30 steps
     lost = trials.assign(status=["ok", "ok", "ok", "diverged"])
     assert time_to_twin(lost, ran)["seeds"].tolist() == [1]
     assert time_to_twin(trials.assign(depth=[8, 8, 20, 20]), ran).empty
@@ -112,5 +112,10 @@ def test_the_twin_with_the_same_activation_is_the_one() -> None:
         recipe=["leaky", "relu", "residual_leaky", "residual"],
         cell=["leaky", "relu", "residual_leaky", "residual"],
     )
-    found = time_to_twin(trials, epochs([0.9], [0.9], [0.9], [0.9])).set_index("recipe")["twin"]
-    assert found.to_dict() == {"leaky": "residual_leaky", "relu": "residual"}
+    ran = epochs([0.9], [0.9], [0.9], [0.9])
+    twins = {"leaky": "residual_leaky", "relu": "residual"}
+    assert time_to_twin(trials, ran).set_index("recipe")["twin"].to_dict() == twins
+    more = trials.iloc[[0, 3]].assign(seed=1, trial_id=["t4", "t5"])  # a seed that only the other twin has
+    found = time_to_twin(pd.concat([trials, more], ignore_index=True), ran)
+    assert found.set_index("recipe")["twin"].to_dict() == twins
+    assert found["seeds"].tolist() == [1, 1]

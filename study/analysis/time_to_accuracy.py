@@ -24,7 +24,7 @@ def time_to_accuracy(
 ) -> pd.DataFrame:
     """Steps and seconds of training until validation accuracy first reaches `target`, over the confirmed seeds.
 
-    One row for each group and device. Columns: the `by` names; device; seeds; reached, how many get there, with
+    One row for each group and device. Columns: the `by` names; device; target; seeds; reached, how many get there, with
     reached_low and reached_high, the exact 95 % interval of their share (Clopper-Pearson); steps_to_target and
     seconds_to_target, medians over all seeds (null where half of them or more never get there), each with _low and
     _high, an exact 95 % interval from order statistics, which takes six seeds; expected_seconds, what reaching it
@@ -40,17 +40,18 @@ def time_to_twin(
     """`time_to_accuracy` of plain nets, the target being what the residual twin of the same seed ends with.
 
     Twins are alike in the `by` names but the recipe; of several, the one that is most like the net in LIKENESS counts.
-    The column `twin` names its cell. Seeds whose twin is not confirmed, or diverged, have no target and are left out.
+    The column `twin` names its cell, `target` is the mean of what its seeds end with. Seeds whose twin is not
+    confirmed, or diverged, have no target and are left out.
     """
     rows = _confirmed(trials, by)
     axes = [name for name in by if name not in ("recipe", "architecture")]
     plain, residual = (rows[rows["architecture"] == kind] for kind in ("plain", "residual"))
     pairs = plain.merge(residual[~residual["diverged"]], on=[*axes, "seed"], suffixes=("", "_twin"))
-    alike = sum((pairs[name].eq(pairs[f"{name}_twin"]).astype(int) for name in LIKENESS), pd.Series(0, pairs.index))
-    best = pairs.assign(alike=alike).sort_values(["alike", "cell_twin"], ascending=[False, True], kind="stable")
-    best = best.drop_duplicates("trial_id").sort_index()
-    targets = best.assign(target=best["score_twin"], twin=best["cell_twin"])
-    return _over_seeds(_times(targets, epochs), [*by, "twin"])
+    pairs["alike"] = sum(pairs[name].eq(pairs[f"{name}_twin"]).astype(int) for name in LIKENESS)
+    ranked = pairs.sort_values(["alike", "cell_twin"], ascending=[False, True], kind="stable")
+    best = ranked.groupby(list(by), dropna=False, observed=True)["cell_twin"].transform("first")
+    chosen = ranked[ranked["cell_twin"] == best].sort_index()
+    return _over_seeds(_times(chosen.assign(target=chosen["score_twin"], twin=best), epochs), [*by, "twin"])
 
 
 def _confirmed(trials: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -76,7 +77,7 @@ def _times(rows: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_seeds(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
-    columns = ["seeds", "reached", "reached_low", "reached_high"]
+    columns = ["target", "seeds", "reached", "reached_low", "reached_high"]
     columns += [f"{name}{end}" for name in TIMES for end in ("", "_low", "_high")]
     table = []
     for names, group in rows.groupby([*axes, "device"], dropna=False, observed=True):
@@ -84,7 +85,8 @@ def _over_seeds(rows: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
         share = stats.binomtest(reached, len(group)).proportion_ci(LEVEL, method="exact")
         times = [value for name in TIMES for value in _median(group[name])]
         expected = group["spent"].sum() / reached if reached else np.nan
-        table.append((*names, len(group), reached, share.low, share.high, *times, expected))
+        target = float(group["target"].mean())
+        table.append((*names, target, len(group), reached, share.low, share.high, *times, expected))
     return pd.DataFrame(table, columns=[*axes, "device", *columns, "expected_seconds"])
 
 

@@ -47,7 +47,7 @@ def twin_lines(run: OpenedRun, part: Part) -> Iterator[str]:
     for _, row in twins.iterrows():
         share = interval(row["reached"] / row["seeds"], row["reached_low"], row["reached_high"])
         times = f", {row['steps_to_target']:.0f} steps, {seconds(row['seconds_to_target'])}"
-        reached = f"{row['reached']} of {row['seeds']} seeds reach it, {share}"
+        reached = f"{row['reached']} of {row['seeds']} seeds reach {row['target']:.3f} in the mean, {share}"
         known = "" if pd.isna(row["steps_to_target"]) else times
         yield f"- {cell_name(row, part.axes or ['cell'])}: {reached}{known}"
 
@@ -62,7 +62,7 @@ def _table(title: str, found: pd.DataFrame, axes: list[str], note: str) -> Block
     words = {name: [seconds(value) for value in found[name]] for name in ("seconds_to_target", "expected_seconds")}
     shown = found.assign(share=found["reached"] / found["seeds"], **words)
     columns = {name: name for name in axes} | {
-        **{"device": "device", "reached": "seeds that get there", "seeds": "of"},
+        **{"target": "target", "device": "device", "reached": "seeds that get there", "seeds": "of"},
         "share~reached_low~reached_high": "share",
         "steps_to_target~steps_to_target_low~steps_to_target_high": "steps, median",
         **{"seconds_to_target": "time, median", "expected_seconds": "time, expected"},
