@@ -1,12 +1,14 @@
 """What the page says of importances, and of the time to a twin's accuracy."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from study.report.importances import importance_blocks
 from study.report.opened_run import open_run
 from study.report.targets import target_blocks, twin_lines
 
-REFERENCE = "results/reference/length_sweep-quick"
+REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "length_sweep-quick"
 
 
 def found(**stands_out: bool) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def importances(
 
     A field that only some cells search is tested in a scope of its own, the trials of those cells: elsewhere it has no
     value to compare. Trials are taken as independent draws: 5 % of searches with shuffled scores then have a field
-    that stands out (simulated in `tests/test_importance.py`).
+    that stands out (the step-down test is simulated in `tests/test_step_down.py`).
 
     Args:
         trials: the table; of one data set.
@@ -117,9 +117,8 @@ class _Scope:
 
     def values(self, left: list[str]) -> Array:
         """Effects of the fields that are left: of the table, then with them dealt out, (1 + DEALS, methods, fields)."""
-        seed = int(self.generator.integers(2**31))
         tables = [self.table, *(self.table.dealt(self._orders(left)) for _ in range(DEALS))]
-        effects = np.array([table.effects(seed) for table in tables])
+        effects = np.array([table.effects(self._seed) for table in tables])
         return effects[:, :, [self.fields.index(field) for field in left]]
 
     def _orders(self, left: list[str]) -> dict[int, Order]:
@@ -135,6 +134,11 @@ class _Scope:
         return {self.fields.index(field): within.get(field, between) for field in left}
 
     @cached_property
+    def _seed(self) -> int:
+        """Of every forest: what is shown is what was tested."""
+        return int(self.generator.integers(2**31))
+
+    @cached_property
     def _cells(self) -> Order:
         return _numbers(self.rows, ["cell"])
 
@@ -148,10 +152,10 @@ class _Scope:
 
     def found(self, stands: Mapping[str, Stand]) -> pd.DataFrame:
         """Rows of `importances`: the fields tested here."""
-        seed, n = int(self.generator.integers(2**31)), len(self.rows)
+        n = len(self.rows)
         again = (self.table.take(self.generator.integers(n, size=n)) for _ in range(RESAMPLES))
-        resampled = np.array([table.effects(seed) for table in again if np.ptp(table.scores) > 0])
-        effects, (lows, highs) = self.table.effects(seed), np.quantile(resampled, INTERVAL, axis=0)
+        resampled = np.array([table.effects(self._seed) for table in again if np.ptp(table.scores) > 0])
+        effects, (lows, highs) = self.table.effects(self._seed), np.quantile(resampled, INTERVAL, axis=0)
         rows = []
         for field, stand in stands.items():
             column = self.fields.index(field)

@@ -44,7 +44,7 @@ def time_to_twin(
     confirmed, or diverged, have no target and are left out.
     """
     rows = _confirmed(trials, by)
-    axes = [name for name in by if name not in ("recipe", "architecture")]
+    axes = [name for name in by if name not in ("recipe", "architecture", "cell")]
     plain, residual = (rows[rows["architecture"] == kind] for kind in ("plain", "residual"))
     pairs = plain.merge(residual[~residual["diverged"]], on=[*axes, "seed"], suffixes=("", "_twin"))
     pairs["alike"] = sum(pairs[name].eq(pairs[f"{name}_twin"]).astype(int) for name in LIKENESS)
