@@ -39,7 +39,7 @@ def found(effect: float, generator: np.random.Generator) -> set[str]:
 
 @pytest.mark.parametrize("effect", [0.0, 1.0])
 def test_one_search_in_twenty_at_most_finds_a_field_without_effect(effect: float) -> None:
-    """Simulated: 3.8 % of 400 where no field has one, 7.0 % (standard error 1.1) beside a strong one, found in 99.8 %."""
+    """Simulated: 3.8 % of 400 where no field has one, 7.0 % (standard error 1.1) beside a strong one (99.8 % found)."""
     generator = np.random.default_rng(0)
     results = [found(effect, generator) for _ in range(SEARCHES)]
     wrong = sum(bool(fields - ({"0"} if effect else set())) for fields in results) / SEARCHES
