@@ -1,6 +1,5 @@
 """Properties of study.analysis.cost, by hand and against brute force."""
 
-import math
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from study.analysis.cost import (
     cost_table,
-    cost_to_target,
     divergence_map,
     expected_best,
     expected_best_by_trials,
@@ -52,31 +50,6 @@ def test_every_trial_has_its_place_in_the_costs_also_without_a_device() -> None:
     assert several["trials"].to_dict() == {"cpu": 1, "cuda": 1, "unknown": 2}
     assert several["hours"].sum() == pytest.approx(34 / 3600)
     assert cost_table(trials.assign(device=None))["trials"].sum() == 4
-
-
-def test_a_confirmed_seed_that_failed_is_one_that_did_not_reach_the_target() -> None:
-    trials = rows(phase=["confirm"] * 2, train_seconds=[10.0, None], device=["cpu", None], status=["ok", "failed"])
-    epochs = pd.DataFrame({"trial_id": ["t0"], "epoch": [1], "seconds": [10.0], "val_accuracy": [0.95]})
-    found = cost_to_target(trials, epochs, 0.9).iloc[0]
-    assert (found["seeds"], found["reached"]) == (2, 1)
-
-
-def test_cost_to_a_target_counts_the_seeds_that_never_reach_it() -> None:
-    trials = rows(phase=["confirm"] * 3 + ["search"], train_seconds=[0.0] * 4)
-    epochs = pd.DataFrame(
-        {
-            "trial_id": np.repeat(["t0", "t1", "t2", "t3"], 3),
-            "epoch": [2, 1, 3] * 4,
-            "seconds": [*[20.0, 10, 30] * 3, 1.0, 1, 1],
-            "val_accuracy": [0.9, 0.1, 0.95, 0.2, 0.1, 0.9, 0.1, 0.1, 0.1, 1, 1, 1],
-        }
-    )
-    found = cost_to_target(trials, epochs, 0.9).iloc[0]
-    assert (found["seeds"], found["reached"], found["median_seconds"]) == (3, 2, 45)
-    assert found["expected_seconds"] == (30 + 60 + 60) / 2
-    never = cost_to_target(trials, epochs.assign(val_accuracy=0.1), 0.9).iloc[0]
-    assert never["reached"] == 0
-    assert math.isnan(never["expected_seconds"])
 
 
 def test_the_front_is_what_no_other_row_beats() -> None:

@@ -68,8 +68,13 @@ def test_the_page_opens_with_question_answer_picture_and_what_to_distrust(page: 
     "title",
     [
         *("Trainability limit", "Error against depth, fitted", "Every pair", "Interquartile means"),
-        *("Importance, all trials", "Isolation curves", "Edges of boxes", "Best learning rate by depth"),
-        *("Cost by cell", "Cost to reach the linear baseline", "Accuracy against cost", "Where training diverges"),
+        *("Every field and what noise reaches", "Isolation curves", "Edges of boxes", "Best learning rate by depth"),
+        *(
+            "Cost by cell",
+            "Time to the accuracy of the linear baseline",
+            "Accuracy against cost",
+            "Where training diverges",
+        ),
         *("Expected best accuracy", "Growth of the error", "Depth 110: error by layer", "Depth 110: singular values"),
         *("Depth 110: modulation factors", "Depth 110: Gram defect", "Provenance"),
     ],

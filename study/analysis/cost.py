@@ -1,4 +1,4 @@
-"""What accuracy costs: seconds by depth, seconds to a target, the Pareto front, and the value of more search trials.
+"""What accuracy costs: seconds by depth, the Pareto front, and the value of more search trials.
 
 DataFrame in, DataFrame out; never Ray or torch. Seconds are those of the device in the table: rows of different devices
 are never averaged.
@@ -28,7 +28,7 @@ def cost_table(trials: pd.DataFrame, *, by: Sequence[str] = ("depth", "recipe"))
     """
     axes = [*by, "device"]
     rows = select(trials, [*axes, "status", "train_seconds", "images_per_second", "peak_memory_bytes"])
-    rows = rows.assign(device=_devices(rows), train_seconds=rows["train_seconds"].astype(np.float64))
+    rows = rows.assign(device=devices_of(rows), train_seconds=rows["train_seconds"].astype(np.float64))
     spent = rows.groupby(axes, dropna=False)["train_seconds"].agg(trials="size", hours="sum")
     ended = rows[rows["status"] == "ok"].groupby(axes, dropna=False)
     seconds = ended["train_seconds"]
@@ -40,36 +40,10 @@ def cost_table(trials: pd.DataFrame, *, by: Sequence[str] = ("depth", "recipe"))
     return joined
 
 
-def _devices(rows: pd.DataFrame) -> "pd.Series[str]":
+def devices_of(rows: pd.DataFrame) -> "pd.Series[str]":
+    """The device of each trial: of one that cannot say, the others' where they share one, else UNKNOWN_DEVICE."""
     known = rows["device"].dropna().unique()
     return rows["device"].astype("string").fillna(str(known[0]) if len(known) == 1 else UNKNOWN_DEVICE)
-
-
-def cost_to_target(
-    trials: pd.DataFrame, epochs: pd.DataFrame, target: float, *, by: Sequence[str] = ("depth", "recipe")
-) -> pd.DataFrame:
-    """Seconds of training until validation accuracy first reaches `target`, over the confirmed seeds of each group.
-
-    Columns: the `by` names; device; seeds; reached, how many got there; median_seconds of those; expected_seconds, what
-    reaching it takes when a seed that does not is run to its end and another is begun: all seconds spent, up to the
-    target or to the end, divided by the number that reached it (null when none did).
-    """
-    axes = [*by, "device"]
-    rows = select(trials, [*axes, "phase", "trial_id"])
-    rows = rows.assign(device=_devices(rows))[rows["phase"] == "confirm"]
-    spent = epochs.sort_values("epoch").assign(
-        seconds=lambda table: table.groupby("trial_id", observed=True)["seconds"].cumsum()
-    )
-    total = spent.groupby("trial_id", observed=True)["seconds"].max()
-    first = spent[spent["val_accuracy"] >= target].groupby("trial_id", observed=True)["seconds"].min()
-    known = rows["trial_id"].astype(str)
-    reached = known.map(dict(first)).astype(np.float64)
-    rows = rows.assign(reached=reached, spent=reached.fillna(known.map(dict(total)).astype(np.float64)))
-    groups = rows.groupby(axes, dropna=False)
-    table = groups.agg(seeds=("reached", "size"), median_seconds=("reached", "median"), spent=("spent", "sum"))
-    table.insert(1, "reached", groups["reached"].count())
-    expected = (table["spent"] / table["reached"]).where(table["reached"] > 0)
-    return table.assign(expected_seconds=expected).drop(columns="spent").reset_index()
 
 
 def pareto_front(frame: pd.DataFrame, *, best: str, cost: str) -> "pd.Series[bool]":

@@ -1,46 +1,44 @@
-"""Which fields decided the accuracy: fANOVA and PED-ANOVA side by side, because they answer different questions.
+"""Which fields decided the accuracy, and which of them stand out from chance.
 
-fANOVA (Hutter et al. 2014) splits the variance of the accuracy over the whole space: what matters for a setting taken
-at random. PED-ANOVA (Watanabe et al. 2023) asks what sets the best tenth apart from the rest. They can disagree widely,
-so neither is shown without the other and its interval. Both are Optuna's. DataFrame in, DataFrame out; never Ray or
-torch. Search trials only; a diverged one counts as chance, a failed one says nothing.
+fANOVA (`analysis.fanova`) splits the variance of the accuracy over the whole space: what matters for a setting taken
+at random. PED-ANOVA (`analysis.ped_anova`) asks what sets the best tenth apart from the rest. They can disagree widely,
+so neither is shown without the other. Both name something in pure noise: a forest gives the recipe .7 of shuffled
+scores. Hence a null for each field, made of tables in which its own column is dealt out anew (`analysis.step_down`).
+DataFrame in, DataFrame out; never Ray or torch. Search trials only, without the recipes' own points, which nobody drew;
+a diverged one counts as chance, a failed one says nothing.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
-from optuna.importance._base import BaseImportanceEvaluator
-from optuna.trial import create_trial
 
-from study.analysis.scores import comparable, scored, seeded
+from study.analysis.scores import KNOWN_POINT, comparable, scored, seeded
+from study.analysis.search_table import METHODS, SearchTable, Spaces
+from study.analysis.step_down import DEALS, Array, Order, Stand, dealt, step_down
 
-Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
-
-METHODS = ("fanova", "ped_anova")
+COLUMNS = ("scope", "field", "method", "importance", "low", "high", "null", "stands_out", "p_value", "trials")
 LEAST_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
-# fANOVA's cost grows with the square of the trials: of more than these many, as many are drawn. A bootstrap of fewer
-# trials and smaller forests errs towards wider intervals. Together about 3 s a scope at most.
-ROWS_AT_MOST, TREES = 128, 32
-RESAMPLES, RESAMPLED_ROWS, RESAMPLED_TREES = 20, 60, 8
-# A compared field with more values than this is taken as a number, else as a choice: fANOVA takes 2^n steps for one
-# of n values. Names are numbered in the order of their mean score, in which a tree would sort them too.
-FEW_VALUES = 12
+ROWS_AT_MOST = 256  # Of more trials, about as many are drawn: a forest then takes about 25 ms.
+RESAMPLES, INTERVAL = 60, (0.05, 0.95)
 
 
 def importances(
     trials: pd.DataFrame, spaces: Spaces, *, axes: Sequence[str], generator: np.random.Generator | None = None
 ) -> pd.DataFrame:
-    """Importance of each compared (`axes`) and searched field; the fields of one scope and method sum to 1.
+    """Importance of each compared (`axes`) and searched field: the share of variance that it explains alone.
 
-    Columns: scope, field, method, importance, low, high (90 % bootstrap interval over trials), trials. A field that
-    only some cells search has a scope of its own, the trials of those cells: elsewhere it has no value to compare.
+    Columns: scope, field, method; importance, of the variance of the scores over the whole space (fanova) or of who is
+    among the best tenth (ped_anova), above 1 where trials crowd; low, high, its 90 % bootstrap interval over trials,
+    which need not hold it, for a resample has fewer different trials; null, what it has to exceed: the most that any
+    field which does not stand out reaches once these are dealt out anew; stands_out, whether it does; p_value of the
+    field, corrected for all fields of all scopes; trials.
+
+    A field that only some cells search is tested in a scope of its own, the trials of those cells: elsewhere it has no
+    value to compare. Trials are taken as independent draws: 5 % of searches with shuffled scores then have a field
+    that stands out (the step-down test is simulated in `tests/test_step_down.py`).
 
     Args:
         trials: the table; of one data set.
@@ -49,120 +47,132 @@ def importances(
         generator: for resamples and forests.
     """
     generator = seeded(generator)
-    rows = _scored(trials, [*axes, *_fields(spaces)])
+    rows = _drawn(trials, [*axes, *_fields(spaces)])
     rows = rows.assign(**{name: comparable(rows[name]) for name in axes})
-    tables = []
-    for scope, cells, knobs in _scopes(spaces):
-        chosen = rows[rows["cell"].isin(cells)]
-        varying = [name for name in (*axes, *knobs) if chosen[name].nunique() > 1]
-        if len(chosen) >= LEAST_TRIALS and len(varying) > 1 and chosen["score"].nunique() > 1:
-            tables.append(_of_scope(scope, chosen, varying, spaces, generator))
-    columns = ["scope", "field", "method", "importance", "low", "high", "trials"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    scopes = {scope.name: scope for scope in _scopes(rows, spaces, list(axes), generator)}
+    stands = step_down(
+        {name: scope.values for name, scope in scopes.items()},
+        {name: scope.tested for name, scope in scopes.items()},
+    )
+    tables = [scope.found({field: stands[name, field] for field in scope.tested}) for name, scope in scopes.items()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _fields(spaces: Spaces) -> list[str]:
     return list(dict.fromkeys(field for space in spaces.values() for field in space))
 
 
-def _scored(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
-    """Search trials with a score: val_accuracy, or chance where they diverged. Those that ended otherwise have none."""
-    rows = scored(trials, ["cell", "phase", *fields])
-    rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"])]
-    return rows[rows["score"].notna()]
+def _drawn(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
+    """Drawn search trials with a score, val_accuracy or chance where they diverged, in the order of their numbers."""
+    rows = scored(trials, ["cell", "phase", "trial_id", *fields])
+    rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"]) & rows["score"].notna()]
+    names = rows["trial_id"].astype(str)
+    rows = rows.assign(number=names.str.rpartition(":")[2].astype(int))[~names.str.endswith(KNOWN_POINT)]
+    return rows.sort_values("number", kind="stable")
 
 
-def _scopes(spaces: Spaces) -> list[tuple[str, list[str], list[str]]]:
-    """(name, cells, fields searched in all of them): the whole run, and the cells of each field that few search."""
-    everywhere = [field for field in _fields(spaces) if all(field in space for space in spaces.values())]
-    scopes = [("all trials", list(spaces), everywhere)]
-    seen: set[tuple[str, ...]] = set()
-    for field in _fields(spaces):
-        cells = [cell for cell, space in spaces.items() if field in space]
-        if field not in everywhere and tuple(cells) not in seen:
-            seen.add(tuple(cells))
-            shared = [name for name in _fields(spaces) if all(name in spaces[cell] for cell in cells)]
-            scopes.append((f"trials that search {field}", cells, shared))
-    return scopes
+def _scopes(rows: pd.DataFrame, spaces: Spaces, axes: list[str], generator: np.random.Generator) -> Iterator["_Scope"]:
+    """The whole run, and the cells of each field that few search; none where there is too little to say."""
+    seen: set[str] = set()
+    for name, cells, knobs in _groups(spaces):
+        chosen = rows[rows["cell"].isin(cells)]
+        varying = [field for field in (*axes, *knobs) if chosen[field].nunique() > 1]
+        tested = [field for field in varying if field not in seen]
+        if len(chosen) >= LEAST_TRIALS and tested and chosen["score"].nunique() > 1:
+            some = _some(chosen, generator)
+            table = SearchTable.of(some, varying, spaces)
+            seen.update(tested)
+            yield _Scope(name, some, varying, tested, axes, table, generator, len(chosen))
 
 
-def _of_scope(
-    scope: str, rows: pd.DataFrame, fields: list[str], spaces: Spaces, generator: np.random.Generator
-) -> pd.DataFrame:
-    rows = rows.assign(**{field: _numbered(rows, field) for field in fields if _is_long_choice(rows[field])})
-    distributions = {field: _distribution(field, rows, spaces) for field in fields}
-    seed = int(generator.integers(2**31))
-    whole = rows if len(rows) <= ROWS_AT_MOST else rows.iloc[generator.permutation(len(rows))[:ROWS_AT_MOST]]
-    found = _evaluate(whole, distributions, TREES, seed)
-    size = min(len(rows), RESAMPLED_ROWS)
-    drawn = [rows.iloc[generator.integers(len(rows), size=size)] for _ in range(RESAMPLES)]
-    resampled = [_evaluate(draw, distributions, RESAMPLED_TREES, seed) for draw in drawn if draw["score"].nunique() > 1]
-    table = []
-    for (method, field), importance in found.items():
-        low, high = np.quantile([one.get((method, field), 0.0) for one in resampled], (0.05, 0.95))
-        ends = {"importance": importance, "low": min(low, importance), "high": max(high, importance)}
-        table.append({"scope": scope, "field": field, "method": method, **ends, "trials": len(rows)})
-    return pd.DataFrame(table)
+def _some(rows: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
+    """ROWS_AT_MOST rows or little more: all cells' trials of some numbers."""
+    sizes = rows["number"].value_counts().sample(frac=1.0, random_state=generator)
+    return rows[rows["number"].isin(sizes.index[sizes.cumsum() - sizes < ROWS_AT_MOST])]
 
 
-def _is_long_choice(column: "pd.Series[Any]") -> bool:
-    return not pd.api.types.is_numeric_dtype(column) and column.nunique() > FEW_VALUES
+def _groups(spaces: Spaces) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(scope, cells, fields searched in all of them)."""
+    fields = _fields(spaces)
+    searching = {field: [cell for cell, space in spaces.items() if field in space] for field in fields}
+    everywhere = [field for field in fields if len(searching[field]) == len(spaces)]
+    yield "all trials", list(spaces), everywhere
+    rare = {tuple(searching[field]): field for field in reversed(fields) if field not in everywhere}
+    for cells, first in reversed(rare.items()):
+        yield f"trials that search {first}", list(cells), [field for field in fields if {*cells} <= {*searching[field]}]
 
 
-def _numbered(rows: pd.DataFrame, field: str) -> "pd.Series[float]":
-    """The place of each name among all, by mean score."""
-    means = rows.groupby(field)["score"].mean()
-    return rows[field].map(means.rank(method="first")).astype(np.float64)
+@dataclass(frozen=True)
+class _Scope:
+    """Some trials, the fields that vary between them, and those of these that are tested here."""
+
+    name: str
+    rows: pd.DataFrame
+    fields: list[str]
+    tested: list[str]
+    axes: list[str]
+    table: SearchTable
+    generator: np.random.Generator
+    trials: int
+
+    def values(self, left: list[str]) -> Array:
+        """Effects of the fields that are left: of the table, then with them dealt out, (1 + DEALS, methods, fields)."""
+        tables = [self.table, *(self.table.dealt(self._orders(left)) for _ in range(DEALS))]
+        effects = np.array([table.effects(self._seed) for table in tables])
+        return effects[:, :, [self.fields.index(field) for field in left]]
+
+    def _orders(self, left: list[str]) -> dict[int, Order]:
+        """Of each column that is dealt out.
+
+        The axes exchange trials of one number, which may share their draws, between cells that are alike in all other
+        axes; a searched field exchanges values within each cell.
+        """
+        compared = [field for field in left if field in self.axes]
+        alike = _numbers(self.rows, ["number", *(axis for axis in self.axes if axis not in compared)])
+        between = dealt(alike, np.arange(len(self.rows)), self.generator)
+        within = {field: dealt(self._cells, draws, self.generator) for field, draws in self._draws.items()}
+        return {self.fields.index(field): within.get(field, between) for field in left}
+
+    @cached_property
+    def _seed(self) -> int:
+        """Of every forest: what is shown is what was tested."""
+        return int(self.generator.integers(2**31))
+
+    @cached_property
+    def _cells(self) -> Order:
+        return _numbers(self.rows, ["cell"])
+
+    @cached_property
+    def _draws(self) -> dict[str, Order]:
+        """Searched field -> a number for each trial, equal where one draw made its value for several cells.
+
+        Draws are shared by the cells that search a field over the same range: they met the same values in turn.
+        """
+        return {field: _draws_of(self.rows, field) for field in self.fields if field not in self.axes}
+
+    def found(self, stands: Mapping[str, Stand]) -> pd.DataFrame:
+        """Rows of `importances`: the fields tested here."""
+        n = len(self.rows)
+        again = (self.table.take(self.generator.integers(n, size=n)) for _ in range(RESAMPLES))
+        resampled = np.array([table.effects(self._seed) for table in again if np.ptp(table.scores) > 0])
+        effects, (lows, highs) = self.table.effects(self._seed), np.quantile(resampled, INTERVAL, axis=0)
+        rows = []
+        for field, stand in stands.items():
+            column = self.fields.index(field)
+            for place, (method, null) in enumerate(zip(METHODS, stand.nulls, strict=True)):
+                effect, low, high = (float(each[place, column]) for each in (effects, lows, highs))
+                judged = (float(null), effect > null, stand.p_value, self.trials)
+                rows.append((self.name, field, method, effect, low, high, *judged))
+        return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _distribution(field: str, rows: pd.DataFrame, spaces: Spaces) -> BaseDistribution:
-    """The box that holds every cell's box of a searched field; the values met of a compared one."""
-    boxes = [space[field] for space in spaces.values() if field in space]
-    values = rows[field].dropna().unique().tolist()
-    if boxes and all("low" in box for box in boxes):
-        low, high = min(*(box["low"] for box in boxes), *values), max(*(box["high"] for box in boxes), *values)
-        return FloatDistribution(low, high, log=all(box["log"] for box in boxes))
-    if len(values) > FEW_VALUES and all(isinstance(value, int | float) for value in values):
-        return FloatDistribution(min(values), max(values), log=min(values) > 0)
-    return CategoricalDistribution(sorted(values, key=str))
+def _numbers(rows: pd.DataFrame, names: list[str]) -> Order:
+    """A number for each row, equal where rows agree in these columns."""
+    return np.asarray(rows.groupby(names, dropna=False).ngroup(), dtype=np.intp)
 
 
-def _evaluate(
-    rows: pd.DataFrame, distributions: dict[str, BaseDistribution], trees: int, seed: int
-) -> dict[tuple[str, str], float]:
-    """(method, field) -> importance of one table."""
-    with _quiet_optuna():
-        study = _study(rows, distributions)
-        forest, tenth = FanovaImportanceEvaluator(n_trees=trees, seed=seed), PedAnovaImportanceEvaluator()
-        evaluators: list[tuple[str, BaseImportanceEvaluator]] = list(zip(METHODS, (forest, tenth), strict=True))
-        names = list(distributions)
-        return {
-            (method, field): float(share)
-            for method, evaluator in evaluators
-            for field, share in get_param_importances(study, evaluator=evaluator, params=names).items()
-        }
-
-
-def _study(rows: pd.DataFrame, distributions: dict[str, BaseDistribution]) -> optuna.Study:
-    study = optuna.create_study(direction="maximize")
-    table = rows[[*distributions, "score"]].to_dict("records")
-    study.add_trials(
-        [
-            create_trial(
-                value=row["score"],
-                params={name: row[name] for name in distributions},
-                distributions=distributions,
-            )
-            for row in table
-        ]
-    )
-    return study
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Optuna without its log lines, and without its warning that PED-ANOVA is experimental."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
+def _draws_of(rows: pd.DataFrame, field: str) -> Order:
+    met = rows.groupby("cell")[field]
+    series = rows["cell"].map(met.agg(tuple))
+    places = pd.Series(list(zip(series, met.cumcount(), strict=True)))
+    return np.asarray(pd.factorize(places)[0], dtype=np.intp)

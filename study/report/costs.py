@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from study.analysis.cost import cost_table, cost_to_target, divergence_map, expected_best_by_trials, pareto_front
+from study.analysis.cost import cost_table, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.curves import depth_curve
 from study.analysis.scores import FAILURES, at_chance, scored
 from study.config import CONFIRM
@@ -26,6 +26,7 @@ from study.report.charts import (
 )
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import WORDS
+from study.report.targets import target_blocks
 from study.terminal import plural
 
 MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
@@ -35,18 +36,14 @@ COST_NOTE = (
     "finished ones, with the middle half in brackets."
 )
 PHASES_NOTE = " Search trials and confirmations are apart, for they do not train alike."
-TARGET_NOTE = (
-    "Seconds of training until validation accuracy first reaches {target:.3f} ({what}), over confirmed seeds. "
-    "Expected: with seeds that never reach it run to their end and another begun."
-)
 PARETO_NOTE = "Confirmed cells; those on the front, which no other cell beats at less cost, are listed below."
 MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged or failed; open marks stayed at chance."
 
 
 def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
-    """Seconds by depth, seconds to the target, Pareto front, what more trials would bring, where training diverges."""
+    """Seconds by depth, time to targets, Pareto front, what more trials would bring, where training diverges."""
     axes = part.axes or ["cell"]
-    blocks = [_costs(run, part, axes), *_target(run, part, axes), *_front(part, axes), *_divergence(run, part)]
+    blocks = [_costs(run, part, axes), *target_blocks(run, part), *_front(part, axes), *_divergence(run, part)]
     return Section(anchor, "Cost, and where training diverges", "", [*blocks, _expected(run, part)])
 
 
@@ -66,22 +63,6 @@ def _costs(run: OpenedRun, part: Part, axes: list[str]) -> Block:
         **{"images_per_second": "images a second", "memory": "peak memory, MiB"},
     }
     return table("Cost by cell", costs, columns, note=note, folded=len(costs) > 8)
-
-
-def _target(run: OpenedRun, part: Part, axes: list[str]) -> Iterator[Block]:
-    target = (part.linear_baseline or {}).get("validation_accuracy")
-    confirmed = part.trials[part.trials["phase"] == "confirm"]
-    if target is None or confirmed.empty:
-        return
-    epochs = run.epochs(confirmed["trial_id"].tolist(), ("epoch", "seconds", "val_accuracy"))
-    costs = cost_to_target(part.trials, epochs, target, by=axes)
-    words = {name: [seconds(value) for value in costs[name]] for name in ("median_seconds", "expected_seconds")}
-    columns = {name: name for name in axes} | {
-        **{"device": "device", "reached": "seeds that reach it", "seeds": "of"},
-        **{"median_seconds": "seconds, median", "expected_seconds": "seconds, expected"},
-    }
-    note = TARGET_NOTE.format(target=target, what="the linear baseline")
-    yield table("Cost to reach the linear baseline", costs.assign(**words), columns, note=note, folded=True)
 
 
 def _front(part: Part, axes: list[str]) -> Iterator[Block]:

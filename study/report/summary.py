@@ -21,6 +21,7 @@ from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import SEEDS_ONLY, with_test
+from study.report.targets import twin_lines
 from study.store.storage import Storage
 
 FIGURE = "depth_curve"
@@ -85,8 +86,8 @@ def print_text(run: OpenedRun, console: Console) -> None:
             console.print(sentence, markup=False)
         said = answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes)
         console.print(f"{said}\n", markup=False)
-        sections = (_limits(part), _verdicts(part), _published(run, part), _front(run, part), _distrust(run, part))
-        for line in chain.from_iterable(sections):
+        measured = (_limits(part), _verdicts(part), twin_lines(run, part), _published(run, part), _front(run, part))
+        for line in chain(*measured, _distrust(run, part)):
             console.print(line, markup=False)
     if run.trials.empty:
         console.print(f"{run.name}: nothing is finished yet.", markup=False)

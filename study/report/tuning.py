@@ -9,7 +9,6 @@ from study.analysis.importance import importances
 from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves, known_point_wins
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import (
-    bar_chart,
     depth_axis,
     dot_chart,
     hover_of,
@@ -19,6 +18,7 @@ from study.report.charts import (
     point_chart,
     titled,
 )
+from study.report.importances import importance_blocks
 from study.report.opened_run import OpenedRun, Part
 from study.terminal import plural
 
@@ -39,15 +39,12 @@ MOVE_NOTE = (
 
 
 def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
-    """Importances with intervals, isolation curves, edges, and how the best settings move with depth."""
+    """Importances against noise, isolation curves, edges, and how the best settings move with depth."""
     if not run.knobs:
         return Section(anchor, "What mattered", "The run searches nothing.")
     spaces = {cell: space for cell, space in run.spaces.items() if cell in set(part.trials["cell"])}
     found = importances(part.trials, spaces, axes=part.axes)
-    blocks = [_importance(scope) for _, scope in found.groupby("scope", sort=False)]
-    if not blocks:
-        blocks = [Block("Importance", "Too few search trials, or all of them alike.")]
-    blocks += [*_isolation(part, run.knobs), _edges(part, spaces)]
+    blocks = [*importance_blocks(found, run.sampler), *_isolation(part, run.knobs), _edges(part, spaces)]
     if "depth" in part.axes:
         blocks += [_moves(part, knob, spaces) for knob in run.knobs]
     shown = [block for block in blocks if block.chart or block.rows or block.note]
@@ -58,21 +55,6 @@ def _known_point(part: Part) -> str:
     """What the search added to the recipes; nothing where no cell has more than one finished trial."""
     won, cells = known_point_wins(part.trials)
     return f"The recipe's own point won the search in {won} of {plural(cells, 'cell')}." if cells else ""
-
-
-def _importance(found: pd.DataFrame) -> Block:
-    """One scope of `importances`."""
-    names = found["method"].map({"fanova": "fANOVA: the whole space", "ped_anova": "PED-ANOVA: the best tenth"})
-    chart = bar_chart(
-        found.assign(method=names),
-        group="method",
-        label="field",
-        value="importance",
-        ends=("low", "high"),
-        x="importance",
-    )
-    scope, trials = found["scope"].iloc[0], int(found["trials"].iloc[0])
-    return Block(f"Importance, {scope}", f"Over {plural(trials, 'trial')}; 90 % bootstrap intervals.", chart)
 
 
 def _isolation(part: Part, knobs: list[str]) -> Iterator[Block]:
