@@ -35,16 +35,19 @@ class WeightUpdate:
         """Begin a step."""
         self._optimizer.zero_grad()
 
-    def apply(self) -> None:
-        """Make a step with the gradients that lie in `.grad`."""
+    def add_penalty(self) -> None:
+        """Clip the gradients that lie in `.grad`, then let the penalty act: on them, or under AdamW on the weights."""
         if self._config.gradient_clip is not None:
             CLIPS[self._config.gradient_clip_scope](self._parameters, self._config.gradient_clip)
         if self._config.optimizer == "adamw":
             self._decay(self._learning_rate * self._strength)
         else:
             self._penalty.add_gradients_(self._strength)
-            if self._config.optimizer == "lars":
-                lars_(self._parameters)
+
+    def apply(self) -> None:
+        """Make a step with the gradients, the penalty's among them."""
+        if self._config.optimizer == "lars":
+            lars_(self._parameters)
         self._optimizer.step()
         self._penalty.project_()
 
