@@ -118,7 +118,7 @@ def test_the_usual_loop_makes_the_same_steps_as_the_trainer():
         training.step(images, labels, record=False)
         loop.step(images, labels)
     for ours, theirs in zip(in_order(training.network), in_order(net), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-5)
+        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=8e-5)  # a strength of 0.011: 1.1e-4
 
 
 def in_order(net: nn.Module) -> list[nn.Parameter]:
@@ -227,7 +227,7 @@ def test_the_committed_run_says_how_busy_its_workers_were():
 
 
 def test_the_trivial_run_has_as_many_trials_as_is_said():
-    assert [machine.trivial_plan(each).trial_count for each in machine.TRIALS_PER_CELL] == [200, 1_000]
+    assert [machine.trivial_plan(each).trial_count for each in machine.TRIALS_PER_CELL] == [240, 1_200]
 
 
 def test_trial_ends_are_counted_once_all_workers_are_up():

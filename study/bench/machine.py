@@ -35,8 +35,8 @@ from study.tuner.display import Display
 from study.tuner.session import ray_session
 
 WORKERS = 2
-SWEEP = "depth_sweep"  # 20 cells, 3 confirmations each
-TRIALS_PER_CELL = (7, 47)  # so that the run has 200 trials, or 1,000
+SWEEP = "depth_sweep"  # 24 cells, 3 confirmations each
+TRIALS_PER_CELL = (7, 47)  # so that the run has 240 trials, or 1,200
 TUNE_TRIALS, OPTUNA_TRIALS = (20, 100), (200, 1_000)
 HUNDRED = 100
 SETTLED = 20  # trials until every worker and library is up; memory is counted from there
@@ -47,7 +47,7 @@ COMMITTED_RUN = ROOT / RESULTS / "reference" / f"{SWEEP}-quick"
 
 NODES = (1, 2, 4)
 SLOTS = 2  # of each node: every one is a process, and they share this machine's cores
-TRIALS_PER_CELL_AND_NODE = (4, 12)  # so that a run of 20 cells goes on for ten seconds or more
+TRIALS_PER_CELL_AND_NODE = (4, 12)  # so that a run of 24 cells goes on for ten seconds or more
 NODE = {"num_cpus": SLOTS, "include_dashboard": False}
 ENDS, WORK_MS = Target(20.0, at_most=False), Target(50.0)  # the second is the first where the driver has a core
 
