@@ -16,8 +16,9 @@ from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.progress_reporter import TrialProgressCallback
 
+from study.options import Options
 from study.planning.plan import Overrides, make_plan
-from study.prepare import Options, PreparedRun, prepared_run
+from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service

@@ -15,8 +15,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from study import datasets, launch
 from study.launch import run_sweep
+from study.options import Options
 from study.planning.plan import Overrides, make_plan
-from study.prepare import Options, prepared_run
+from study.prepare import prepared_run
 from study.records import SCHEMAS, read_table
 from study.run import main
 from study.search.cells import CellStudies

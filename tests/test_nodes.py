@@ -171,7 +171,7 @@ from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
 from study.tuner.gpu_memory import Cards
-from study.prepare import Options
+from study.options import Options
 from study.sweeps import NamedSweep
 
 launch.execute = partial(launch.execute, trainable=sleeping_trial)

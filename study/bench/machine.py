@@ -25,8 +25,9 @@ from rich.console import Console
 from study.bench.measurement import Row, Setting, Target
 from study.bench.trivial_trial import SLEEP_SECONDS, sleeping_trial, trivial_accuracy, trivial_trial
 from study.launch import Silence, execute
+from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
-from study.prepare import Options, prepared_run
+from study.prepare import prepared_run
 from study.records import SCHEMAS, read_table
 from study.store.provenance import ROOT
 from study.store.storage import RESULTS
