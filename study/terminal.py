@@ -46,9 +46,13 @@ def declared(kind: Any) -> list[Field[Any]]:
 def add_options(parser: Any, options: Iterable[Field[Any]]) -> None:
     """Give a parser, or a group of one, the options that these fields declare."""
     for one in options:
-        flag = one.metadata["flag"] or f"--{one.name.replace('_', '-')}"
         form = {"action": "store_true"} if one.default is False else {"default": one.default}
-        parser.add_argument(flag, dest=one.name, **form, **one.metadata["arguments"])
+        parser.add_argument(flag_of(one), dest=one.name, **form, **one.metadata["arguments"])
+
+
+def flag_of(one: Field[Any]) -> str:
+    """The option of a field, as a user writes it."""
+    return one.metadata["flag"] or f"--{one.name.replace('_', '-')}"
 
 
 def read_options(kind: Callable[..., T], parsed: argparse.Namespace, **others: Any) -> T:
