@@ -117,7 +117,7 @@ QUICK_REFUSALS = [
     ["depth_sweep", "--set", "learning_rate=-1"],
     ["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"],
     ["joint_search", "--scheduler", "asha"],
-    ["depth_sweep", "--set", "batch_size=64"],  # a changed declaration
+    ["depth_sweep", "--set", "batch_size=128"],  # a changed declaration
 ]
 
 
