@@ -38,7 +38,11 @@ sweep = Sweep(
     },
     objectives=("val_accuracy", "train_seconds", "parameters"),
     scales={
-        "quick": Scale(fixed={"dataset": "digits", "batch_size": 64, "steps": 300}, trials_per_cell=40, confirm_seeds=3),
+        "quick": Scale(
+            fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
+            trials_per_cell=40,
+            confirm_seeds=3,
+        ),
         "standard": Scale(
             fixed={"dataset": "fashion_mnist", "batch_size": 128, "steps": 440, "precision": "bf16"},
             trials_per_cell=100,

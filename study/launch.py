@@ -3,7 +3,7 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.progress_reporter import TrialProgressCallback
 
+from study.options import Options
 from study.planning.plan import Overrides, make_plan
-from study.prepare import Options, PreparedRun, prepared_run
+from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
@@ -58,8 +59,10 @@ def run_sweep(
     return prepared.storage
 
 
-def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
-    """Run the jobs that are missing, or as many as the time budget allows.
+def execute(
+    prepared: PreparedRun, options: Options, display: Display, trainable: Callable[..., None] = run_trial
+) -> None:
+    """Run the jobs that are missing, or as many as the time budget allows; `trainable` trains one.
 
     Raises:
         ValueError: no node, there or to be added, can hold a trial, or no cluster answers.
@@ -86,7 +89,8 @@ def execute(prepared: PreparedRun, options: Options, display: Display) -> None:
             kept as service,
             Demand(prepared.studies, slots, ending.is_due) as demand,
         ):
-            _fit(_tuner(prepared, options, slots, ending, display, folder, service, demand))
+            trial = _with_data(trainable, prepared, service)
+            _fit(_tuner(prepared, options, slots, ending, display, folder, trial, demand))
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
 
@@ -117,6 +121,14 @@ def _clean_up(folder: str, display: Display) -> None:
     display.console.show_cursor()
 
 
+def _with_data(trainable: Callable[..., None], prepared: PreparedRun, service: CheckpointService | None) -> Any:
+    """The trainable with what all trials share, which Ray hands to them through its object store."""
+    given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
+    if service is not None:
+        given["checkpoints"] = service
+    return tune.with_parameters(trainable, **given)
+
+
 def _tuner(
     prepared: PreparedRun,
     options: Options,
@@ -124,17 +136,14 @@ def _tuner(
     ending: Ending,
     display: Display,
     folder: str,
-    service: CheckpointService | None,
+    trial: Any,
     demand: Demand,
 ) -> tune.Tuner:
-    given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
-    if service is not None:
-        given["checkpoints"] = service
     recorder = Recorder(prepared, (display, ending), ending.break_off, display.say)
     waiting = Waiting(slots, display.say)
     waiting.say_at_once()
     return tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, **given), resources_of),
+        tune.with_resources(trial, resources_of),
         tune_config=tune.TuneConfig(
             search_alg=JobSearcher(prepared.studies, slots, ending.is_due),
             scheduler=PruningScheduler(prepared.studies, recorder.pruned),

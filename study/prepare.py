@@ -4,52 +4,22 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from study.config import Proxy, TrialConfig
 from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
+from study.options import Options
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
 from study.records import read_arrow, recover
 from study.search.cells import CellStudies
 from study.search.journal import export_journal
 from study.search.optuna_trials import FinishedTrial, finished_trials
-from study.search.samplers import SearchMethod
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
 from study.store.run_file import confirm_seeds, open_run_file, save_run_file
-from study.store.storage import JOURNAL, RESULTS, RUN_FILE, Storage, read_json
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is carried out; no part of what it asks.
-
-    Attributes:
-        storage: folder or URI that holds runs.
-        fresh: delete what the run has and start anew.
-        workers: most trials at a time; None: as many as the cluster has room for.
-        cpus_per_trial, gpus_per_trial: what a trial asks of Ray; None: where a node has any GPU,
-            the share of one that the trial's memory needs, else none.
-        address: a running Ray cluster; None: start one here.
-        data_dir: where data sets lie.
-        method: sampler and early stopping of the cells' searches.
-        max_failures: how often a trial that raised, or whose worker was lost, begins again.
-        time_budget_seconds: after it no further trial begins; None: no limit.
-    """
-
-    storage: str = RESULTS
-    fresh: bool = False
-    workers: int | None = None
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float | None = None
-    address: str | None = None
-    data_dir: Path | None = None
-    method: SearchMethod = field(default_factory=SearchMethod)
-    max_failures: int = 1
-    time_budget_seconds: float | None = None
+from study.store.storage import JOURNAL, RUN_FILE, Storage, read_json
 
 
 @dataclass(frozen=True)

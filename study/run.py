@@ -5,28 +5,20 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from study import __version__
+from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
-from study.search.samplers import PRUNERS, SAMPLERS, SearchMethod
-from study.store.storage import RESULTS
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
-from study.terminal import INTERRUPTED, Parser, exit_code, plural
-from study.tuner.stop_conditions import parse_duration
+from study.terminal import INTERRUPTED, Parser, add_options, declared, exit_code, plural, read_options
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
-    from study.prepare import Options, PreparedRun
+    from study.prepare import PreparedRun
     from study.tuner.display import Display
 
 REPLAY = "replay"  # in a sweep's place
 FAILED = 1  # exit code
-
-EXECUTION = (
-    *("storage", "fresh", "workers", "cpus_per_trial", "gpus_per_trial", "address", "data_dir"),
-    *("max_failures", "time_budget_seconds"),
-)
 
 DESCRIPTION = "How deep can a plain CNN be trained, and what does it take? Runs a sweep, or what is missing of it."
 EPILOG = """\
@@ -73,39 +65,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FIELD=VALUE[,VALUE..]",
         help="on a compared field: replace its values; else fix the value. Wins over recipe, scale and sweep",
     )
-    asks.add_argument("--trials", type=_positive_int, metavar="N", help="search trials a cell")
-    asks.add_argument("--confirm-seeds", type=_positive_int, metavar="N", help="fresh seeds for each cell's best point")
-    asks.add_argument("--seed", type=_seed, default=0, metavar="N", help="every trial's seed is derived from it (0)")
-    _add_execution_options(parser.add_argument_group("how it is run"))
+    *asked, run = declared(Overrides)
+    fresh, *others = declared(Options)
+    add_options(asks, asked)
+    how = parser.add_argument_group("how it is run")
+    add_options(how, (run, fresh))
+    how.add_argument("--dry-run", action="store_true", help="show cells, spaces and trials; start nothing")
+    add_options(how, others)
     return parser
-
-
-def _add_execution_options(group: Any) -> None:
-    group.add_argument("--run", metavar="NAME", help="name of the run (SWEEP-SCALE)")
-    group.add_argument("--fresh", action="store_true", help="delete what the run has and start anew")
-    group.add_argument("--dry-run", action="store_true", help="show cells, spaces and trials; start nothing")
-    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)")
-    group.add_argument("--workers", type=_positive_int, metavar="N", help="most trials at a time (all that fit)")
-    group.add_argument("--cpus-per-trial", type=_positive_float, default=1.0, metavar="X", help="CPUs of a trial (1)")
-    group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (the share that it needs)")
-    group.add_argument("--sampler", default="tpe", choices=SAMPLERS, help=f"{', '.join(SAMPLERS)} (tpe)")
-    group.add_argument("--scheduler", default="none", choices=PRUNERS, help="stop hopeless search trials early (none)")
-    group.add_argument("--confirm-only", action="store_true", help="search no further; confirm what was found")
-    group.add_argument(
-        "--time-budget", dest="time_budget_seconds", type=_duration, metavar="2h", help="no trial begins after it"
-    )
-    group.add_argument(
-        "--max-failures", type=_count, default=1, metavar="N", help="times a failed trial begins again (1)"
-    )
-    group.add_argument(
-        "--address", metavar="ADDR", help="a running Ray cluster, e.g. auto (RAY_ADDRESS; else a new one)"
-    )
-    group.add_argument(
-        "--storage",
-        default=RESULTS,
-        metavar="URI",
-        help="folder, or URI that pyarrow opens (s3, gs, abfs, ..), that holds runs (results)",
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,7 +113,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     from study.prepare import prepared_run
     from study.tuner.display import Display
 
-    how, display = _execution(options), Display(plan)
+    how, display = read_options(Options, options), Display(plan)
     try:
         with prepared_run(plan, how, display.say) as prepared:
             if not prepared.studies.finished:
@@ -168,17 +135,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     return 0
 
 
-def _execution(options: argparse.Namespace) -> "Options":
-    """How the run is to be carried out."""
-    from study.prepare import Options
-
-    return Options(
-        method=SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only),
-        **{name: getattr(options, name) for name in EXECUTION},
-    )
-
-
-def _execute(prepared: "PreparedRun", how: "Options", display: "Display") -> None:
+def _execute(prepared: "PreparedRun", how: Options, display: "Display") -> None:
     """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
     from study.forecast import forecast
     from study.launch import execute
@@ -224,7 +181,7 @@ def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
     """Show what would be run, and what it would take; the input is checked as for a run."""
     from study.prepare import checked_data
 
-    data = checked_data(plan, _execution(options))
+    data = checked_data(plan, read_options(Options, options))
     from study.dry_run import print_forecast, print_plan
     from study.forecast import forecast
 
@@ -239,13 +196,7 @@ def _overrides(options: argparse.Namespace) -> Overrides:
         raise ValueError("--set names a field twice: give all of its values at once, as in --set depth=8,14")
     if options.dataset is not None:
         fields["dataset"] = options.dataset
-    return Overrides(
-        fields=fields,
-        trials_per_cell=options.trials,
-        confirm_seeds=options.confirm_seeds,
-        run=options.run,
-        seed=options.seed,
-    )
+    return read_options(Overrides, options, fields=fields)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -253,43 +204,6 @@ def _assignment(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE")
     return name, value
-
-
-def _positive_int(text: str) -> int:
-    return int(_number(text, int, lambda value: value >= 1, "a whole number of at least 1"))
-
-
-def _count(text: str) -> int:
-    return int(_number(text, int, lambda value: value >= 0, "a whole number of at least 0"))
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _seed(text: str) -> int:
-    return int(_number(text, int, lambda value: 0 <= value < 2**30, "a whole number from 0 to 2**30 - 1"))
-
-
-def _positive_float(text: str) -> float:
-    return float(_number(text, float, lambda value: 0 < value < float("inf"), "a number above 0"))
-
-
-def _share(text: str) -> float:
-    return float(_number(text, float, lambda value: 0 <= value < float("inf"), "a number of at least 0"))
-
-
-def _number(text: str, kind: type, allowed: Any, wanted: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not allowed(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
 
 
 if __name__ == "__main__":

@@ -1,16 +1,24 @@
-"""What is printed, whatever it says: errors on one line, readers that leave early, widths, plurals. No study here."""
+"""Command lines and what they print, whatever they are about. No study here.
+
+The fields of a dataclass declare options; errors stand on one line; readers may leave early; tables know their width.
+"""
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterable
+from dataclasses import Field, field, fields, is_dataclass
+from typing import Any, NoReturn, TypeVar, cast
 
 from rich.console import Console
 
 # Exit codes; 2 is argparse's own for what the user must change, 130 what a shell expects after Ctrl-C.
 PIPE_CLOSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 PIPED_WIDTH = 120  # columns off a terminal, so that a table in a file is hardly ever folded
+
+T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,6 +27,75 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line and exit code 2."""
         self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
+
+
+def option(default: Any, flag: str | None = None, **arguments: Any) -> Any:
+    """A field of a dataclass that is also an option: `--its-name`, or `flag`; `arguments` are those of argparse."""
+    return field(default=default, metadata={"flag": flag, "arguments": arguments})
+
+
+def declared(kind: Any) -> list[Field[Any]]:
+    """The fields of a dataclass that are options, and those of the dataclasses in it, in order."""
+    found: list[Field[Any]] = []
+    for one in fields(kind):
+        inner: Any = one.default_factory
+        found += declared(inner) if is_dataclass(inner) else [one] if one.metadata else []
+    return found
+
+
+def add_options(parser: Any, options: Iterable[Field[Any]]) -> None:
+    """Give a parser, or a group of one, the options that these fields declare."""
+    for one in options:
+        form = {"action": "store_true"} if one.default is False else {"default": one.default}
+        parser.add_argument(flag_of(one), dest=one.name, **form, **one.metadata["arguments"])
+
+
+def flag_of(one: Field[Any]) -> str:
+    """The option of a field, as a user writes it."""
+    return one.metadata["flag"] or f"--{one.name.replace('_', '-')}"
+
+
+def read_options(kind: Callable[..., T], parsed: argparse.Namespace, **others: Any) -> T:
+    """The dataclass as the command line has it; `others` are its fields that are no options."""
+    outer: Any = kind
+    for one in fields(outer):
+        inner: Any = one.default_factory
+        if one.metadata:
+            others[one.name] = getattr(parsed, one.name)
+        elif is_dataclass(inner):
+            others[one.name] = read_options(cast(Any, inner), parsed)
+    return kind(**others)
+
+
+def number(kind: Callable[[str], T], allowed: Callable[[T], bool], wanted: str) -> Callable[[str], T]:
+    """A type of an option: what `kind` makes of the text, where it is `allowed`; else the text is not `wanted`."""
+
+    def parse(text: str) -> T:
+        try:
+            value = kind(text)
+        except ValueError:
+            pass
+        else:
+            if allowed(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+
+    return parse
+
+
+positive_int = number(int, lambda value: value >= 1, "a whole number of at least 1")
+count = number(int, lambda value: value >= 0, "a whole number of at least 0")
+positive_float = number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+share = number(float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+
+
+def duration(text: str) -> float:
+    """Seconds of `90s`, `30m`, `2h` or `1h30m`."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
+    seconds = sum(float(amount) * UNITS[unit] for amount, unit in parts)
+    if "".join(amount + unit for amount, unit in parts) != text or not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 2h or 1h30m")
+    return seconds
 
 
 def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] = (ValueError,)) -> int:

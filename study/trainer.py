@@ -6,6 +6,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.profiler import record_function
 
 from models.isometry import orthonormality_defect
 from models.modulation import build_modulation
@@ -32,6 +34,9 @@ from study.training.proxies import proxied
 from study.training.step_values import StepValues
 from study.training.streaming import open_batches
 from study.training.update import WeightUpdate
+
+PartOfStep = Callable[[str], AbstractContextManager[Any]]
+"""From the name of a part of a training step to what surrounds it."""
 
 
 def train(
@@ -195,19 +200,31 @@ class Training:
         loss, correct, fired = torch.stack(totals).sum(0).tolist()
         return loss / seen, correct / seen, fired / steps
 
-    def step(self, images: Tensor, labels: Tensor, *, record: bool) -> Tensor:
-        """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,)."""
+    def step(self, images: Tensor, labels: Tensor, *, record: bool, part: PartOfStep = record_function) -> Tensor:
+        """One gradient step. Returns summed loss, number correct and share of modulated layers, on the device (3,).
+
+        Args:
+            images: (B, C, H, W), normalised.
+            labels: (B,).
+            record: whether error magnitudes are recorded even where modulation is off.
+            part: surrounds each named part of the step; torch's profiler shows them.
+        """
         self._values.set_to(self._steps + 1)
         self._modulation.recording = record
         # A compiled net has one batch size: the smaller last batch goes the usual way.
         network = self._compiled if len(labels) == self.config.batch_size else self.network
-        with self._autocast:
+        with part("forward"), self._autocast:
             logits = network(images)
         loss = functional.cross_entropy(logits.float(), labels)
         self._update.forget_gradients()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._modulation.finish_backward()
-        self._update.apply()
+        with part("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        with part("factors and rescale"):
+            self._modulation.finish_backward()
+        with part("penalty"):
+            self._update.add_penalty()
+        with part("optimiser"):
+            self._update.apply()
         self._steps += 1
         self._images += len(labels)
         correct = (logits.detach().argmax(1) == labels).sum()

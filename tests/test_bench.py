@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,21 +15,23 @@ from torch import nn
 
 from study import trainer
 from study.bench import __main__ as command
-from study.bench import machine, rivals, scaling, sections, tables
-from study.bench.counting import work_of
-from study.bench.footprint import footprint
-from study.bench.loop import measure_loop, own_epoch
-from study.bench.parts import REST, step_parts
-from study.bench.precision import FIELDS, compare, mean_with_interval
-from study.bench.resident import peak_resident_bytes, resident_bytes
-from study.bench.rows import Row, Target
-from study.bench.sections import SECTIONS
-from study.bench.setting import Setting
-from study.bench.show import number, section_table, verdict
-from study.bench.steps import measure_step
-from study.bench.subjects import BATCH, METHOD, Stepper, made_up_images
-from study.bench.throughput import operator_calls
-from study.bench.timing import Estimate, estimate, interleave, ratio
+from study.bench import machine, tables
+from study.bench.__main__ import SECTIONS, Section
+from study.bench.loop import FIELDS, compare_precisions, mean_with_interval, measure_loop, own_epoch
+from study.bench.measurement import (
+    Estimate,
+    Row,
+    Setting,
+    Target,
+    estimate,
+    interleave,
+    number,
+    ratio,
+    section_table,
+    verdict,
+)
+from study.bench.steps import BATCH, METHOD, REST, Stepper, made_up_images, measure_step, step_parts
+from study.bench.throughput import footprint, operator_calls, work_of
 from study.bench.usual_loop import UsualLoop, plain_net
 from study.config import TrialConfig
 from study.planning.plan import Plan
@@ -115,7 +118,7 @@ def test_the_usual_loop_makes_the_same_steps_as_the_trainer():
         training.step(images, labels, record=False)
         loop.step(images, labels)
     for ours, theirs in zip(in_order(training.network), in_order(net), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-5)
+        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=8e-5)  # a strength of 0.011: 1.1e-4
 
 
 def in_order(net: nn.Module) -> list[nn.Parameter]:
@@ -170,7 +173,7 @@ def test_an_epoch_sees_every_image_once():
 
 
 def test_precisions_are_compared_on_equal_seeds(setting):
-    rows = list(compare(setting, made_up_images(8, 32), FIELDS | {"depth": 8, "steps": 1}))
+    rows = list(compare_precisions(setting, made_up_images(8, 32), FIELDS | {"depth": 8, "steps": 1}))
     full, low, difference = (row.value for row in rows)
     assert difference.median == pytest.approx(low.median - full.median)
     assert difference.low <= difference.median <= difference.high
@@ -186,6 +189,14 @@ def test_work_is_counted():
     left, right = torch.ones(3, 4), torch.ones(4, 5)
     work = work_of(lambda: left.T.T @ right.view(4, 5))
     assert (work.flops, work.bytes, work.calls) == (2 * 3 * 4 * 5, 4 * (12 + 20 + 15), 1)
+
+
+def test_the_names_of_a_steps_parts_are_no_operator_calls():
+    def in_a_part() -> None:
+        with torch.profiler.record_function("forward"):
+            torch.ones(3).add_(1.0)
+
+    assert work_of(in_a_part).calls == 2
 
 
 def test_operator_calls_grow_evenly_with_depth():
@@ -205,10 +216,6 @@ def test_allocations_are_counted_and_steps_keep_to_their_number():
     assert footprint(stepper).allocations == footprint(stepper).allocations
 
 
-def test_resident_memory_is_known_where_the_system_tells():
-    assert 0 <= resident_bytes() <= 1.01 * peak_resident_bytes()
-
-
 def test_pauses_that_double_are_found():
     assert machine.slowing([float(k) for k in range(50)]) == 1.0
     assert machine.slowing([*range(100), *(100 + 2 * k for k in range(101))]) == 2.0
@@ -220,15 +227,15 @@ def test_the_committed_run_says_how_busy_its_workers_were():
 
 
 def test_the_trivial_run_has_as_many_trials_as_is_said():
-    assert [machine.trivial_plan(each).trial_count for each in machine.TRIALS_PER_CELL] == [200, 1_000]
+    assert [machine.trivial_plan(each).trial_count for each in machine.TRIALS_PER_CELL] == [240, 1_200]
 
 
 def test_trial_ends_are_counted_once_all_workers_are_up():
     watch = SimpleNamespace(ended=[0.0, 30.0, 31.0, 31.1, 31.2, 31.3], worked=[0.0, 9.0, 9.1, 9.12, 9.14, 9.16])
-    rate, work = scaling._rows(4, watch)
+    rate, work = machine.scaling_rows(4, watch)
     assert (rate.value, rate.met) == (pytest.approx(10.0), False)
     assert (work.value, work.met) == (pytest.approx(20.0), True)
-    assert all(row.target is None for row in scaling._rows(1, watch))
+    assert all(row.target is None for row in machine.scaling_rows(1, watch))
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -236,8 +243,8 @@ def test_trivial_trials_run_through_the_study_and_through_ray_alone(tiny_plan: P
     rows = list(machine.measure_run(tiny_plan, str(tmp_path)))
     assert rows[0].what.startswith(f"{tiny_plan.trial_count} trivial trials")
     assert [row.target is not None for row in rows] == [False, True, True, True, True]
-    assert rivals.plain_tune_seconds(1, 1, str(tmp_path)) > 0
-    assert rivals.plain_optuna_seconds(2) > 0
+    assert machine.plain_tune_seconds(1, 1, str(tmp_path)) > 0
+    assert machine.plain_optuna_seconds(2) > 0
 
 
 def test_the_large_run_is_measured_in_a_process_of_its_own(setting, monkeypatch):
@@ -258,7 +265,9 @@ def test_help_lists_the_sections_and_unknown_ones_are_refused(capsys):
 
 
 def test_sections_are_shown_and_written(monkeypatch, tmp_path):
-    monkeypatch.setattr(sections, "measure", lambda name, setting: iter([Row(name, 1.0, "s", Target(2.0))]))
+    steps, tables_of_run = ([Row(name, 1.0, "s", Target(2.0))] for name in ("steps", "tables"))
+    found = {"study.bench.steps:measure": steps, "study.bench.tables:measure": tables_of_run}
+    monkeypatch.setattr(pkgutil, "resolve_name", lambda name: lambda _setting: iter(found[name]))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     console = Console(file=(tmp_path / "shown").open("w"), width=150)
     command.bench(["steps", "tables"], quick=True, json_path=tmp_path / "bench.json", console=console)
@@ -272,6 +281,6 @@ def test_sections_are_shown_and_written(monkeypatch, tmp_path):
     assert SECTIONS["steps"].title in shown
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_each_section_has_its_module(name, setting):
-    assert iter(sections.measure(name, setting))
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_each_section_has_its_function(section: Section, setting: Setting):
+    assert iter(pkgutil.resolve_name(f"study.bench.{section.measure}")(setting))

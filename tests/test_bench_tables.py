@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from study.analysis.curves import depth_curve
-from study.bench.generated_run import RECIPES, GeneratedRun
+from study.bench.tables import RECIPES, GeneratedRun
 from study.records import SCHEMAS, read_table
 from study.report.opened_run import open_run
 from study.store.storage import Storage

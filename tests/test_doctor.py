@@ -9,7 +9,8 @@ import pytest
 from study.cluster import probe
 from study.cluster.__main__ import main
 from study.cluster.checks import findings
-from study.cluster.doctor import Question, examine_as_job, gather
+from study.cluster.doctor import examine_as_job, gather
+from study.cluster.facts import Question
 
 
 def test_a_machine_that_can_run_is_sound(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -14,8 +15,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from study import datasets, launch
 from study.launch import run_sweep
+from study.options import Options
 from study.planning.plan import Overrides, make_plan
-from study.prepare import Options, prepared_run
+from study.prepare import prepared_run
 from study.records import SCHEMAS, read_table
 from study.run import main
 from study.search.cells import CellStudies
@@ -99,7 +101,7 @@ def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that raises, one that runs out of memory and one that diverges, among sound ones."""
-    monkeypatch.setattr(launch, "run_trial", faulty_trial)
+    monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=faulty_trial))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test module
     storage = run_sweep(tiny_sweep)
     trials = read_table(storage.root, "trials").set_index("trial_id")
@@ -129,7 +131,7 @@ def check_journal(run: Path, trials: pd.DataFrame) -> None:
 def test_a_run_whose_first_trials_all_fail_alike_stops_and_shows_the_error_once(
     my_sweep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(launch, "run_trial", broken_trial)
+    monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=broken_trial))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     assert main([my_sweep, "--max-failures", "0"]) == 1
     assert capfd.readouterr().err == "error: stopped: the first trials all failed with ZeroDivisionError: always\n"
@@ -142,7 +144,7 @@ def broken_trial(config: dict, *, data: dict) -> None:
 
 
 def test_data_travels_once_and_is_mapped_without_a_copy(my_sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "run_trial", looking_trial)
+    monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=looking_trial))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     assert main([my_sweep]) == 0
     assert set(read_table("my_sweep-quick", "trials").status) == {"ok"}

@@ -2,24 +2,11 @@
 
 import pytest
 
-from study.tuner.stop_conditions import Ending, parse_duration
+from study.tuner.stop_conditions import Ending
 
 
 def failed(error: str) -> dict[str, str]:
     return {"status": "failed", "error": f"Traceback\n  somewhere\n{error}"}
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "2d", "0s", "-1h"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
-        parse_duration(text)
 
 
 def test_first_trials_that_all_fail_alike_end_the_run() -> None:

@@ -17,7 +17,7 @@ from study.datasets.__main__ import main
 from study.datasets.baseline import held_images, linear_baseline, nearest_neighbor_baseline
 from study.datasets.image_folder import LAYOUT
 from study.launch import run_sweep
-from study.prepare import Options
+from study.options import Options
 from study.records import read_table
 from study.run import main as run
 from study.sweeps import NamedSweep

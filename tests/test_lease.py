@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from store_servers import between_drivers
 
+from study.options import Options
 from study.planning.plan import Plan
-from study.prepare import Options, prepared_run
-from study.store import lease as leases
+from study.prepare import prepared_run
+from study.store import lock as leases
 from study.store.lock import is_held, run_lock
 from study.store.storage import Storage
 

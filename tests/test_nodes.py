@@ -166,14 +166,15 @@ def test_a_driver_that_waits_for_others_says_so(elsewhere: Path, cluster: Cluste
 
 SLEEPING = """
 import sys
+from functools import partial
 from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
 from study.tuner.gpu_memory import Cards
-from study.prepare import Options
+from study.options import Options
 from study.sweeps import NamedSweep
 
-launch.run_trial = sleeping_trial
+launch.execute = partial(launch.execute, trainable=sleeping_trial)
 Cards.smallest_bytes = lambda self: {card_bytes}
 sweep = Sweep(
     compare={{"depth": {depths}}},

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.bench.generated_run import GeneratedRun
+from study.bench.tables import GeneratedRun
 from study.planning.plan import Plan
 from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run

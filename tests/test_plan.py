@@ -104,13 +104,14 @@ def test_names_of_the_models_tables_are_checked(tiny_sweep: NamedSweep, field: s
         check_names(plan_of(tiny_sweep, recipe="he_l2", **{field: "nonesuch"}))
 
 
-def test_a_known_point_outside_the_space_is_refused() -> None:
+@pytest.mark.parametrize("space", [Float(0.2, 0.3), Choice([0.2, 0.3])], ids=["range", "choice"])
+def test_a_known_point_outside_the_space_is_refused(space: Float | Choice) -> None:
     sweep = Sweep(
         compare={"depth": (8,)},
-        search=lambda _fields: {"learning_rate": Float(0.2, 0.3)},
+        search=lambda _fields: {"learning_rate": space},
         scales={"quick": Scale(fixed={"epochs": 1})},
     )
-    with pytest.raises(ValueError, match=r"learning_rate = 0\.1 of the recipe is outside"):
+    with pytest.raises(ValueError, match=r"cell depth=8: learning_rate = 0\.1 of the recipe is outside"):
         make_plan(NamedSweep("outside", "?", sweep))
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from test_cells import by_learning_rate, row_of, run_all
 
 from search_spaces.sweep import CellResult, Float, Scale
-from study.bench.generated_run import GeneratedRun
+from study.bench.tables import GeneratedRun
 from study.config import CONFIRM, SEARCH
 from study.dry_run import print_plan
 from study.planning.plan import Overrides, Plan, make_plan

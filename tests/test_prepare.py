@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from search_spaces.sweep import Choice, Fields, Int, Scale, Sweep
+from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
-from study.prepare import Options, prepared_run
+from study.prepare import prepared_run
 from study.run import main
 from study.search.samplers import SearchMethod
 from study.store.storage import Storage, read_json, write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.bench.generated_run import GeneratedRun
+from study.bench.tables import GeneratedRun
 from study.report.__main__ import build_parser, main
 from study.report.page import write_report
 from study.store.storage import Storage

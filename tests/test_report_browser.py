@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from study.bench.generated_run import GeneratedRun
+from study.bench.tables import GeneratedRun
 from study.report.page import write_report
 from study.store.storage import Storage
 

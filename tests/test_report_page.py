@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from study.bench.generated_run import GeneratedRun
+from study.bench.tables import GeneratedRun
 from study.report.blocks import DASH
 from study.report.commands import commands_of
 from study.report.compare import compare_section

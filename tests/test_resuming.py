@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -160,7 +161,8 @@ def test_a_trial_whose_worker_is_killed_goes_on_and_leaves_the_same_rows(
     long_sweep: NamedSweep, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_sweep(long_sweep, overrides=Overrides(run="whole"))
-    monkeypatch.setattr(launch, "run_trial", died(dying_trial, elsewhere))
+    dying = died(dying_trial, elsewhere)
+    monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=dying))
     broken = run_sweep(long_sweep, overrides=Overrides(run="broken"))
     for phase in ("search", "confirm"):
         assert (elsewhere / f"{phase}-epochs").read_text() == "12345" + "56"

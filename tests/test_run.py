@@ -64,9 +64,9 @@ def test_a_changed_declaration_is_refused_with_the_difference_and_the_ways_on(
     content = {"declaration": plan.declaration(), "linear_baseline": {}}
     write_json(Storage.at(elsewhere / "results" / plan.run), "run.json", content)
     before = (elsewhere / "results" / plan.run / "run.json").read_bytes()
-    assert main(["depth_sweep", "--set", "batch_size=64"]) == 2
+    assert main(["depth_sweep", "--set", "batch_size=128"]) == 2
     error = capfd.readouterr().err
-    assert "fixed.batch_size: 32 -> 64 (20 cells)" in error
+    assert "fixed.batch_size: 64 -> 128 (24 cells)" in error
     assert "--run NAME" in error
     assert "--fresh" in error
     assert (elsewhere / "results" / plan.run / "run.json").read_bytes() == before
@@ -76,7 +76,7 @@ def test_the_list_names_question_cells_and_trials(capsys: pytest.CaptureFixture[
     assert main([]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("depth_sweep"))
     assert "?" in line
-    assert "[20 cells, 100 trials]" in line
+    assert "[24 cells, 120 trials]" in line
 
 
 def test_a_dry_run_shows_spaces_and_starts_nothing(
@@ -117,7 +117,7 @@ QUICK_REFUSALS = [
     ["depth_sweep", "--set", "learning_rate=-1"],
     ["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"],
     ["joint_search", "--scheduler", "asha"],
-    ["depth_sweep", "--set", "batch_size=64"],  # a changed declaration
+    ["depth_sweep", "--set", "batch_size=128"],  # a changed declaration
 ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.prepare import Options
+from study.options import Options
 from study.tuner.autoscaler import Autoscaler, NodeType
 from study.tuner.slots import HEAD, MOST, Ask, Slots, all_fit, resources_of, room_on
 

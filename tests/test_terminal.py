@@ -1,12 +1,26 @@
 """How commands end."""
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
-from study.terminal import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, exit_code
+from study.terminal import (
+    BAD_INPUT,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    Parser,
+    add_options,
+    declared,
+    duration,
+    exit_code,
+    option,
+    positive_int,
+    read_options,
+)
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -42,3 +56,66 @@ def test_a_reader_that_leaves_early_ends_it_without_a_word() -> None:
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == PIPE_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1.5h", 5400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "2d", "0s", "-1h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no duration"):
+        duration(text)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Options within others."""
+
+    name: str = option("a", choices=("a", "b"), help="which one")
+    loud: bool = option(False, help="louder")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Options, and a field that is none."""
+
+    given: tuple[int, ...] = ()
+    most_of_all: int | None = option(None, type=positive_int, metavar="N", help="how many")
+    inner: Inner = field(default_factory=Inner)
+    wait_seconds: float = option(60.0, "--wait", type=duration, help="how long")
+
+
+def parsed(*words: str) -> Outer:
+    parser = Parser()
+    add_options(parser, declared(Outer))
+    return read_options(Outer, parser.parse_args(words), given=(1,))
+
+
+def test_fields_make_options_in_their_order_and_options_make_the_dataclass() -> None:
+    assert [one.name for one in declared(Outer)] == ["most_of_all", "name", "loud", "wait_seconds"]
+    assert parsed() == Outer(given=(1,))
+    words = ("--most-of-all", "3", "--name", "b", "--loud", "--wait", "2m")
+    assert parsed(*words) == Outer((1,), 3, Inner("b", loud=True), 120.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--most-of-all", "0"], "error: argument --most-of-all: '0' is not a whole number of at least 1 (see --help)"),
+        (["--most-of-all", "x"], "error: argument --most-of-all: 'x' is not a whole number of at least 1 (see --help)"),
+        (["--name", "c"], "error: argument --name: invalid choice: 'c' (choose from"),
+        (["--wait", "1"], "error: argument --wait: '1' is no duration: write 90s, 30m, 2h or 1h30m (see --help)"),
+        (["--others"], "error: unrecognized arguments: --others (see --help)"),
+    ],
+)
+def test_bad_options_are_told_on_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        parsed(*words)
+    assert leaving.value.code == BAD_INPUT
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1

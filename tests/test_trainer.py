@@ -64,6 +64,15 @@ def test_another_seed_is_another_run(small: ImageData) -> None:
     assert first[0].train_loss != second[0].train_loss
 
 
+def test_a_profile_shows_the_parts_of_a_step(small: ImageData) -> None:
+    training = Training(config(**ISOMETRIC), small, torch.device("cpu"))
+    images, labels = next(training.batches.training(64))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        training.step(images, labels, record=False)
+    shown = {event.key for event in profile.key_averages()}
+    assert shown >= {"forward", "backward", "factors and rescale", "penalty", "optimiser"}
+
+
 def test_diagnostics_do_not_change_training(small: ImageData) -> None:
     rare, often = (list(train(config(epochs=4, diagnostics_every_epochs=k, **ISOMETRIC), small)) for k in (4, 1))
     assert [record.train_loss for record in rare] == [record.train_loss for record in often]

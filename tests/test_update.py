@@ -37,6 +37,7 @@ def trained(net: PlainCNN, settings: TrialConfig) -> PlainCNN:
     for _ in range(STEPS):
         update.forget_gradients()
         backward(net)
+        update.add_penalty()
         update.apply()
     return net
 

@@ -3,19 +3,49 @@
 import argparse
 import json
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from study.bench.sections import SECTIONS
+from study.bench.measurement import CAPTION, Setting, as_json, section_table, verdict
 
 PLAIN_WIDTH = 150
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}  # torch's profiler otherwise writes to stderr
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the bench.
+
+    Attributes:
+        title: what it asks.
+        measure: module of this package and function that yields its rows; imported only when it is measured.
+        on_gpu: whether it is measured on a GPU too.
+    """
+
+    title: str
+    measure: str
+    on_gpu: bool = False
+
+
+SECTIONS = {
+    "steps": Section("What orthonormality and modulation add to a training step", "steps:measure", on_gpu=True),
+    "loop": Section("An epoch beside the loop that people usually write", "loop:measure", on_gpu=True),
+    "precision": Section("Whether bf16 costs accuracy", "loop:measure_precision"),
+    "throughput": Section(
+        "Images a second, share of the machine's peak, operator calls, memory", "throughput:measure", on_gpu=True
+    ),
+    "machine": Section("What Ray, Optuna and the tables cost a trial", "machine:measure"),
+    "scaling": Section("How many trial ends a second one driver serves on several nodes", "machine:measure_scaling"),
+    "tables": Section("Readers and report of a large run", "tables:measure"),
+}
 
 DESCRIPTION = "Measures what the study costs on this machine: steps, epochs, trials, reports. Changes nothing."
 EPILOG = """\
@@ -64,7 +94,6 @@ def bench(names: Sequence[str], *, quick: bool, json_path: Path | None, console:
     os.environ.update(QUIET)
     import torch
 
-    from study.bench.show import CAPTION, as_json, verdict
     from study.training.memory import keep_freed_memory
 
     torch.set_num_threads(1)
@@ -87,10 +116,7 @@ def _section(name: str, device: str, quick: bool, console: Console) -> dict[str,
     """Measure one section on one device and show its table."""
     import torch
 
-    from study.bench.sections import measure
-    from study.bench.setting import Setting
-    from study.bench.show import section_table
-
+    section = SECTIONS[name]
     started, load = time.monotonic(), os.getloadavg()[0]
     with console.status(name) as status:
 
@@ -99,12 +125,13 @@ def _section(name: str, device: str, quick: bool, console: Console) -> dict[str,
             if not console.is_terminal:
                 console.print(f"{name}: {text}", highlight=False, style="dim")
 
-        rows = list(measure(name, Setting(quick, torch.device(device), say)))
+        measure = pkgutil.resolve_name(f"{__package__}.{section.measure}")
+        rows = list(measure(Setting(quick, torch.device(device), say)))
     seconds = round(time.monotonic() - started)
-    title = f"{SECTIONS[name].title} ({name}, {device}, load {load:.1f}, {seconds} s)"
+    title = f"{section.title} ({name}, {device}, load {load:.1f}, {seconds} s)"
     console.print(f"\n{title}", style="bold", highlight=False)
     console.print(section_table(rows))
-    return {"title": SECTIONS[name].title, "device": device, "load": load, "seconds": seconds, "rows": rows}
+    return {"title": section.title, "device": device, "load": load, "seconds": seconds, "rows": rows}
 
 
 def _facts(quick: bool) -> dict[str, Any]:

@@ -1,13 +1,23 @@
 """Images a second of the whole method, how near that is to what the machine can do, and what it takes in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
-from study.bench.counting import Work, peak_bytes, peak_conv_flops, peak_flops, work_of
-from study.bench.footprint import footprint, memory_in_use
-from study.bench.rows import Row, Target
-from study.bench.setting import Setting
-from study.bench.subjects import BATCH, METHOD, Stepper
-from study.bench.timing import clock_for, estimate, interleave
+import psutil
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from study.bench.measurement import Row, Setting, Target, clock_for, estimate, interleave
+from study.bench.steps import BATCH, METHOD, Stepper
+
+MATRIX = {"cpu": 2048, "cuda": 8192}  # large enough that the product does not wait for memory
+COPIED_BYTES = 2**28  # beyond every cache
+REPEATS = 6
 
 DEPTHS = (20, 44, 110)
 SIZE = 32
@@ -15,6 +25,34 @@ ROUNDS = (4, 20)
 FLAT_STEPS = 100
 FLAT_DEPTH, FLAT_SIZE = 44, 8
 FLAT_MIB = Target(5.0)  # of growth over FLAT_STEPS; a single activation (128, 16, 8, 8) kept from each would be 50
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one call of something.
+
+    Attributes:
+        flops: of convolutions and matrix products, a multiply-add counting two. Padding counts as if it were image.
+        bytes: that operators read and write, each operator by itself: caches may save a part of it.
+        calls: of operators, views left out.
+    """
+
+    flops: float
+    bytes: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Of one call.
+
+    Attributes:
+        allocations: of tensors, on any device.
+        peak_bytes: that tensors took at most beyond what they took before.
+    """
+
+    allocations: int
+    peak_bytes: int
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -68,3 +106,84 @@ def flatness(setting: Setting) -> Iterator[Row]:
     yield Row(f"{where}: memory grown over {FLAT_STEPS} steps", (after - before) / 2**20, "MiB", FLAT_MIB)
     yield Row(f"{where}: allocations of a step at the start", float(early))
     yield Row(f"{where}: more of them {FLAT_STEPS} steps later", float(late - early), target=Target(0.0))
+
+
+def work_of(call: Callable[[], object]) -> Work:
+    """Count while calling once."""
+    operators = OperatorCounter()
+    with FlopCounterMode(display=False) as flops:
+        call()
+    with operators:
+        call()
+    return Work(float(flops.get_total_flops()), float(operators.bytes), operators.calls)
+
+
+class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts operator calls and the bytes of their tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls = self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator and count it."""
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and func.namespace != "profiler" and "empty" not in func.overloadpacket.__name__:
+            self.calls += 1
+            self.bytes += sum(map(_bytes, _tensors((args, kwargs, result))))
+        return result
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def peak_flops(device: torch.device, clock: Callable[[], float]) -> float:
+    """Floating-point operations a second of a large matrix product, the best of a few."""
+    n = MATRIX[device.type]
+    matrix = torch.randn(n, n, device=device)
+    return 2.0 * n**3 / _best_seconds(lambda: matrix @ matrix, clock)
+
+
+def peak_conv_flops(device: torch.device, clock: Callable[[], float]) -> float:
+    """The same of a large convolution: other libraries, on some processors with wider instructions."""
+    images = torch.randn(64, 128, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    flops = 2.0 * images.numel() * weight[0].numel()
+    return flops / _best_seconds(lambda: torch.nn.functional.conv2d(images, weight, padding=1), clock)
+
+
+def peak_bytes(device: torch.device, clock: Callable[[], float]) -> float:
+    """Bytes read and written a second by a large copy, the best of a few."""
+    source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+    return 2.0 * COPIED_BYTES / _best_seconds(lambda: target.copy_(source), clock)
+
+
+def _best_seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        started = clock()
+        call()
+        times.append(clock() - started)
+    return min(times)
+
+
+def footprint(call: Callable[[], object]) -> Footprint:
+    """Call once under torch's profiler."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        call()
+    assert profile.profiler is not None
+    assert profile.profiler.kineto_results is not None
+    events = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return Footprint(sum(change > 0 for change in changes), max(accumulate(changes, initial=0)))
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Bytes of tensors on a GPU; resident bytes of this process elsewhere."""
+    return int(torch.cuda.memory_allocated()) if device.type == "cuda" else psutil.Process().memory_info().rss

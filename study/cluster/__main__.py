@@ -3,9 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from study.terminal import Parser, exit_code
+from study.cluster.facts import Question
+from study.terminal import Parser, add_options, declared, exit_code, read_options
 
 DESCRIPTION = "Runs a sweep as a job on a Ray cluster, follows and stops it, and finds out what would break it."
 EPILOG = """\
@@ -60,9 +60,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
         "`auto` or HOST:6379 from a node of the cluster, http://HEAD:8265 from elsewhere (this machine alone)"
     )
     doctor.add_argument("--address", metavar="ADDR", help=address_help)
-    doctor.add_argument("--storage", metavar="URI", help="folder or URI that is to hold runs: can it be written?")
-    doctor.add_argument("--dataset", metavar="NAME", help="a data set that a run will want")
-    doctor.add_argument("--data-dir", type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)")
+    add_options(doctor, declared(Question))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,9 +120,9 @@ def _stop(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from study.cluster.doctor import Question, examine, examine_as_job
+    from study.cluster.doctor import examine, examine_as_job
 
-    question = Question(options.storage, options.dataset, options.data_dir)
+    question = read_options(Question, options)
     if (options.address or "").startswith("http"):
         return examine_as_job(options.address, question)
     return examine(options.address, question)

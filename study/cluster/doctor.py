@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from study.tuner.ray_environment import CHOSEN_AUTH_MODE, auth_mode
 
 from study.cluster import probe
 from study.cluster.checks import breaks_a_run, findings
-from study.cluster.facts import Facts, Machine
+from study.cluster.facts import Facts, Machine, Question
 from study.datasets import DATASETS, find_dataset, load_dataset
 from study.store.locations import shown
 from study.store.storage import TEMPORARY_PREFIX, Storage
@@ -23,25 +22,6 @@ from study.store.storage import TEMPORARY_PREFIX, Storage
 FOUND_ERRORS = 1
 ANSWER_SECONDS = 180.0  # of a node: it may have to import torch from a network disk first
 CLOCK_ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the run would use; None: not asked."""
-
-    storage: str | None = None
-    dataset: str | None = None
-    data_dir: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.dataset is not None:
-            find_dataset(self.dataset)
-
-    @property
-    def options(self) -> list[str]:
-        """As words of a command line."""
-        given = {"--storage": self.storage, "--dataset": self.dataset, "--data-dir": self.data_dir}
-        return [word for name, value in given.items() if value is not None for word in (name, str(value))]
 
 
 def examine(address: str | None, question: Question) -> int:

@@ -2,8 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from study.datasets import find_dataset
+from study.terminal import declared, flag_of, option
 from study.tuner.autoscaler import Autoscaler
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the run would use; None: not asked."""
+
+    storage: str | None = option(None, metavar="URI", help="folder or URI that is to hold runs: can it be written?")
+    dataset: str | None = option(None, metavar="NAME", help="a data set that a run will want")
+    data_dir: Path | None = option(
+        None, type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)"
+    )
+
+    def __post_init__(self) -> None:
+        if self.dataset is not None:
+            find_dataset(self.dataset)
+
+    @property
+    def options(self) -> list[str]:
+        """The question as words of a command line."""
+        given = [(flag_of(one), getattr(self, one.name)) for one in declared(Question)]
+        return [word for flag, value in given if value is not None for word in (flag, str(value))]
 
 
 @dataclass(frozen=True)

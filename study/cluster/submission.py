@@ -18,7 +18,7 @@ from study.store.locations import shown
 from study.store.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.store.storage import RESULTS, Storage
 from study.sweeps import load_sweep
-from study.terminal import plural
+from study.terminal import plural, read_options
 
 USERS = "users_files"  # folder beside PACKAGES, so that no file of a user's takes the place of a module of another's
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -72,7 +72,7 @@ def run_job(arguments: Sequence[str]) -> Job:
         words[words.index(options.sweep)] = f"{USERS}/{Path(options.sweep).name}"
     storage = job_storage(options.storage)
     check_data_dir(options.data_dir)
-    SearchMethod(options.sampler, options.scheduler, confirm_only=options.confirm_only).check(plan.objectives)
+    read_options(SearchMethod, options).check(plan.objectives)
     from study.planning.names import check_names  # imports torch, which takes seconds
 
     check_names(plan)

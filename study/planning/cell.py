@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.trial import create_trial
 
 from search_spaces.sweep import ConfirmSeeds, Fields, Recipe, Scale, Space, Sweep
 from study.config import CONFIRM, HOUSEKEEPING, SEARCH, Proxy, TrialConfig, parse_config, refuse_unknown
@@ -160,9 +161,10 @@ def _check_space(cell: PlannedCell) -> None:
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
         known = cell.known[name]
-        missing = known is None and not isinstance(distribution, CategoricalDistribution)
-        if missing or not distribution._contains(distribution.to_internal_repr(known)):
-            raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}")
+        try:
+            create_trial(value=0.0, params={name: known}, distributions={name: distribution})
+        except (TypeError, ValueError):
+            raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}") from None
         for value, phase in itertools.product(extremes(distribution), PHASES):
             cell.config({**cell.known, name: value}, seed=0, phase=phase)
 

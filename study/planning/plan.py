@@ -14,11 +14,14 @@ from study.config import OBJECTIVES, TrialConfig, refuse_unknown
 from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
 from study.planning.named_sweep import NamedSweep, answer
 from study.planning.settings import parse_value, single_values
+from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
+
+run_seed = number(int, lambda value: 0 <= value < LARGEST_SEED, "a whole number from 0 to 2**30 - 1")
 
 
 def no_further_cells(_results: Sequence[CellResult]) -> Sequence[PlannedCell]:
@@ -111,10 +114,12 @@ class Overrides:
     """What the command line changes: `--set`, `--trials`, `--confirm-seeds`, `--seed` and the run's name."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
-    trials_per_cell: int | None = None
-    confirm_seeds: int | None = None
-    run: str | None = None
-    seed: int = 0
+    trials_per_cell: int | None = option(None, "--trials", type=positive_int, metavar="N", help="search trials a cell")
+    confirm_seeds: int | None = option(
+        None, type=positive_int, metavar="N", help="fresh seeds for each cell's best point"
+    )
+    seed: int = option(0, type=run_seed, metavar="N", help="every trial's seed is derived from it (0)")
+    run: str | None = option(None, metavar="NAME", help="name of the run (SWEEP-SCALE)")
 
 
 def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides | None = None) -> Plan:

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from study.planning.plan import Overrides
 from study.report.opened_run import OpenedRun
+from study.search.samplers import SearchMethod
 
-DEFAULTS = {"scale": "quick", "seed": 0, "sampler": "tpe", "scheduler": "none"}  # of the command line
+DEFAULTS = {  # of the command line
+    **{"scale": "quick", "seed": Overrides.seed},
+    **{"sampler": SearchMethod.sampler, "scheduler": SearchMethod.scheduler},
+}
 COUNTS = {"--trials": "trials_per_cell", "--confirm-seeds": "confirm_seeds"}  # said: a sweep's own number may change
 
 

@@ -21,6 +21,7 @@ from optuna.samplers import (
 
 from study.config import OBJECTIVES
 from study.search.draws import PairedSampler, random_draws, sobol_draws
+from study.terminal import option
 
 STARTUP_TRIALS = 4  # of a cell before a model or a median takes over from random draws; spaces have two or three fields
 POPULATION = 8  # of NSGA-II: a cell's trials are tens, Optuna's default of 50 would leave them all random
@@ -49,9 +50,9 @@ PRUNERS: dict[str, Callable[[], BasePruner]] = {
 class SearchMethod:
     """How cells are searched: names in SAMPLERS and PRUNERS, and whether not at all any more."""
 
-    sampler: str = "tpe"
-    scheduler: str = "none"
-    confirm_only: bool = False
+    sampler: str = option("tpe", choices=SAMPLERS, help=f"{', '.join(SAMPLERS)} (tpe)")
+    scheduler: str = option("none", choices=PRUNERS, help="stop hopeless search trials early (none)")
+    confirm_only: bool = option(False, help="search no further; confirm what was found")
 
     def check(self, objectives: Sequence[str]) -> None:
         """ValueError where the sampler or the scheduler knows one objective only, and there are several."""

@@ -1,11 +1,9 @@
-"""Memory of a trial: its peak, its share of a GPU, and what freed memory is kept."""
+"""Memory of a trial: its peak, its share of a GPU, and what freed memory is kept. Imports torch for a GPU alone."""
 
 import ctypes
 import resource
 from contextlib import suppress
 from pathlib import Path
-
-import torch
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PROCESS_BYTES = 600e6  # of a worker beside its tensors: libraries on a CPU, the CUDA context on a GPU
@@ -38,6 +36,8 @@ def release_freed_memory() -> None:
 def reset_peak_memory(device: str) -> None:
     """Forget earlier peaks: workers are used again for trial after trial."""
     if device == "cuda":
+        import torch
+
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -48,6 +48,8 @@ def reset_peak_memory(device: str) -> None:
 def peak_memory_bytes(device: str) -> int:
     """The peak since the last reset, in bytes. Off Linux, of the process since its start."""
     if device == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_allocated())
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
@@ -75,5 +77,7 @@ def cap_memory(share: float) -> None:
     What goes beyond it is torch.OutOfMemoryError of this trial. Of a share too small for a context, half is left.
     """
     if share < 1:
+        import torch
+
         context = PROCESS_BYTES / torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(max(share - context, share / 2))

@@ -36,8 +36,8 @@ class WeightUpdate:
         self._optimizer.zero_grad()
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """Make a step with the gradients that lie in `.grad`."""
+    def add_penalty(self) -> None:
+        """Clip the gradients that lie in `.grad`, then let the penalty act: on them, or under AdamW on the weights."""
         if self._config.gradient_clip is not None:
             CLIPS[self._config.gradient_clip_scope](self._parameters, self._config.gradient_clip)
         if self._config.optimizer == "adamw":
@@ -48,6 +48,9 @@ class WeightUpdate:
             add_in_trust_(self._parameters, self._penalty_gradients(self._strength), self._config.optimizer)
         else:
             self._penalty.add_gradients_(self._strength)
+
+    def apply(self) -> None:
+        """Make a step with the gradients, the penalty's among them."""
         self._optimizer.step()
         self._penalty.project_()
 

@@ -14,7 +14,7 @@ from ray import tune
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.forecast import kind_of, trial_bytes
-from study.prepare import Options
+from study.options import Options
 from study.training.memory import SMALLEST_SHARE, gpu_share
 from study.tuner.autoscaler import Autoscaler, Node
 

@@ -1,12 +1,10 @@
 """Why a run may begin no further trial although some are missing: time is up, all trials fail alike, or a full disk."""
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 ALIKE = 3  # first trials of a start that must have failed with one and the same error: fewer may be chance
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 class Ending:
@@ -46,12 +44,3 @@ class Ending:
     def is_due(self) -> bool:
         """Whether no further trial may begin."""
         return self.time_is_up or self.common_failure is not None or self.storage_error is not None
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90s`, `30m`, `2h` or `1h30m`; ValueError for anything else."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", text)
-    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != text or not seconds:
-        raise ValueError(f"{text!r} is no duration: write 90s, 30m, 2h or 1h30m")
-    return seconds
