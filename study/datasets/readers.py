@@ -6,26 +6,35 @@ really read. Nothing is read from the network but by `fetch`.
 """
 
 import gzip
-import math
+import hashlib
 import os
 import struct
 import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-SPLIT_SEED = 1703  # of the paper's number, arXiv 1703.01827; another seed is another study, so it is no option
+from study.datasets.splits import stratified_split
+
 DIGITS_TEST_IMAGES = 270  # 15 % of 1,797: digits has no official test set
 DIGITS_TOP_GREY = 16  # digits counts the dark dots of a 4 x 4 block
+DIGIT_NAMES = tuple("0123456789")
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
-FASHION_MNIST_FILES = tuple(
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+FASHION_MNIST_MD5 = {  # of the four files unpacked: Debian packs them anew, so those of the published .gz do not help
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+FASHION_MNIST_FILES = tuple(FASHION_MNIST_MD5)
+FASHION_MNIST_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
-IDX_BYTES_MAGIC = b"\x00\x00\x08"  # an idx file of unsigned bytes; the fourth byte is the number of axes
 
 
 class DamagedFile(ValueError):  # noqa: N818  (says what is there, as MissingDataset does)
@@ -47,23 +56,6 @@ class ImageSplit:
         return ImageSplit(np.ascontiguousarray(self.images[rows]), self.labels[rows])
 
 
-Split = TypeVar("Split")
-
-
-@dataclass(frozen=True)
-class SplitData(Generic[Split]):
-    """One set, split, whatever a split holds of it. `mean` and `std` are per channel, of pixels in [0, 1]."""
-
-    name: str
-    num_classes: int
-    train: Split
-    validation: Split
-    test: Split
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    mirror_keeps_class: bool
-
-
 class Archive(NamedTuple):
     """A data set as published."""
 
@@ -80,6 +72,9 @@ class Source(Protocol):
     def read(self, data_dir: Path) -> Archive:
         """Read the whole set. Raises DamagedFile."""
 
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """What the labels 0, 1, .. stand for. The set has been read, so its files are sound."""
+
     def fetch(self, data_dir: Path) -> None:
         """Bring the files that are missing or damaged. Raises OSError or RuntimeError where that fails."""
 
@@ -87,21 +82,6 @@ class Source(Protocol):
 def all_here(paths: tuple[Path, ...]) -> bool:
     """True where each is there; a folder that may not be entered counts as empty, which `Path.exists` would raise."""
     return all(os.path.exists(path) for path in paths)
-
-
-def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows kept and rows taken, ascending, disjoint and complete; every class gives its share, to within one image.
-
-    A row's key is its place in a shuffled line-up of its class, as a fraction; the lowest `taken` keys are taken. The
-    outcome depends on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all versions.
-    """
-    shuffled = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    counts = np.bincount(labels)[labels[by_class]]
-    first_of_class = np.searchsorted(labels[by_class], labels[by_class])
-    keys = (np.arange(len(labels)) - first_of_class + 0.5) / counts
-    order = by_class[np.argsort(keys, kind="stable")]
-    return np.sort(order[taken:]), np.sort(order[:taken])
 
 
 class Digits:
@@ -121,6 +101,10 @@ class Digits:
         kept, taken = stratified_split(everything.labels, DIGITS_TEST_IMAGES)
         return Archive(everything.take(kept), everything.take(taken))
 
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """The digits themselves."""
+        return DIGIT_NAMES
+
     def fetch(self, data_dir: Path) -> None:
         """Nothing to do."""
 
@@ -136,35 +120,48 @@ class FashionMnist:
         return tuple(data_dir / "FashionMNIST" / "raw" / name for name in FASHION_MNIST_FILES)
 
     def read(self, data_dir: Path) -> Archive:
-        """Read without torchvision: it knows the unpacked files only."""
-        train_images, train_labels, test_images, test_labels = self.files(data_dir)
-        return Archive(_read_idx_pair(train_images, train_labels), _read_idx_pair(test_images, test_labels))
+        """Read without torchvision: it knows the unpacked files only, and looks at no checksum of theirs."""
+        train_images, train_labels, test_images, test_labels = map(_read_idx, self.files(data_dir))
+        return Archive(_idx_split(train_images, train_labels), _idx_split(test_images, test_labels))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """As torchvision has them."""
+        return FASHION_MNIST_CLASSES
 
     def fetch(self, data_dir: Path) -> None:
-        """Download and unpack, unless the files are here."""
-        if not all_here(self.files(data_dir)):
-            from torchvision.datasets import FashionMNIST
+        """Download and unpack what is missing or has another MD5."""
+        wanted = [path for path in self.files(data_dir) if not path.exists() or _is_damaged(path)]
+        if not wanted:
+            return
+        from torchvision.datasets import FashionMNIST
+        from torchvision.datasets.utils import download_and_extract_archive
 
-            FashionMNIST(data_dir, download=True)
+        (mirror,), published = FashionMNIST.mirrors, dict(FashionMNIST.resources)
+        for path in wanted:
+            name = f"{path.name.removesuffix('.gz')}.gz"
+            download_and_extract_archive(f"{mirror}{name}", path.parent, filename=name, md5=published[name])
 
 
-def _read_idx_pair(images_path: Path, labels_path: Path) -> ImageSplit:
-    images, labels = _read_idx(images_path, axes=3), _read_idx(labels_path, axes=1)
-    if len(images) != len(labels):
-        raise DamagedFile(labels_path, f"{len(labels):,} labels for {len(images):,} images")
+def _idx_split(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> ImageSplit:
     return ImageSplit(images[:, np.newaxis], labels.astype(np.int64))
 
 
-def _read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:
-    """An idx file of unsigned bytes, gzipped or not: magic, one big-endian uint32 an axis, then the values."""
-    content = _read_bytes(path)
-    header = 4 + 4 * axes
-    if content[:4] != IDX_BYTES_MAGIC + bytes([axes]) or len(content) < header:
-        raise DamagedFile(path, f"it does not begin like an idx file of bytes with {axes} axes")
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        raise DamagedFile(path, f"{len(content) - header:,} bytes of values for the shape {shape}")
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """An idx file, gzipped or not: two zeros, type, number of axes, one big-endian uint32 an axis, then the values."""
+    content, checksum = _read_bytes(path), FASHION_MNIST_MD5[path.name.removesuffix(".gz")]
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
+        raise DamagedFile(path, f"the MD5 of its content is not {checksum}")
+    header = 4 + 4 * content[3]
+    shape = struct.unpack(f">{content[3]}I", content[4:header])
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()  # the buffer itself is read-only
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        _read_idx(path)
+    except DamagedFile:
+        return True
+    return False
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -200,6 +197,10 @@ class Cifar:
             _check_md5(data_dir / self.folder / name, checksum)
         train, test = (_open_cifar(reader, data_dir, train=train) for train in (True, False))
         return Archive(_cifar_part(train), _cifar_part(test))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """As the set's own file lists them."""
+        return tuple(_open_cifar(self._reader(), data_dir, train=False).classes)
 
     def fetch(self, data_dir: Path) -> None:
         """Download and unpack what is missing or has another MD5."""
@@ -238,6 +239,10 @@ class Svhn:
             _check_md5(data_dir / name, checksum)
         train, test = (SVHN(data_dir, split=part) for part in ("train", "test"))
         return Archive(_svhn_part(train), _svhn_part(test))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """The digits themselves."""
+        return DIGIT_NAMES
 
     def fetch(self, data_dir: Path) -> None:
         """Download what is missing or has another MD5."""
