@@ -28,7 +28,8 @@ FIRST_VERSION = SCHEMA_VERSION = 1
 # part lacks it, it reads as null. A column that changes its name or meaning does, and a higher SCHEMA_VERSION.
 UPGRADES: dict[int, Callable[[str, pa.Table], pa.Table]] = {}
 TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
-DAMAGED_PREFIX = ".damaged-"
+DAMAGED = "damaged"  # folder: Polars and DuckDB read all that lies in a table's own
+DAMAGED_PREFIX = ".damaged-"  # of earlier versions, in the table's folder
 
 Row = Mapping[str, Any]
 _ARROW_TYPES: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -201,9 +202,11 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
     """Make the tables consistent after a crash.
 
     Unreadable parts are set aside, trials that thereby lost their epochs or layers are taken out so that they run
-    again, and rows of uncommitted trials are dropped.
+    again, and rows of uncommitted trials are dropped. Afterwards nothing but whole parts is in a table's folder.
     """
+    storage.remove_temporary(SCHEMAS)
     for name in SCHEMAS:
+        _move_earlier_damaged(storage, name)
         for part in storage.each(partial(_damaged, storage, name), storage.names(name)):
             if part is not None:
                 _set_aside(storage, name, part, warn)
@@ -223,7 +226,18 @@ def _ids(table: pa.Table) -> pa.Array:
 
 
 def _has_damaged(storage: Storage, name: str) -> bool:
-    return any(part.startswith(DAMAGED_PREFIX) for part in storage.names(name, hidden=True))
+    return any(file.startswith(f"{name}-") for file in storage.names(DAMAGED))
+
+
+def _move_earlier_damaged(storage: Storage, name: str) -> None:
+    """Out of the table's folder, where earlier versions left them."""
+    for part in storage.names(name, hidden=True):
+        if part.startswith(DAMAGED_PREFIX):
+            storage.rename(f"{name}/{part}", _aside(name, part.removeprefix(DAMAGED_PREFIX)))
+
+
+def _aside(name: str, part: str) -> str:
+    return f"{DAMAGED}/{name}-{part}"
 
 
 def _damaged(storage: Storage, name: str, part: str) -> str | None:
@@ -237,8 +251,8 @@ def _damaged(storage: Storage, name: str, part: str) -> str | None:
 
 
 def _set_aside(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
-    storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
-    warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
+    storage.rename(f"{name}/{part}", _aside(name, part))
+    warn(f"{name}/{part} is damaged: set aside as {_aside(name, part)}; the trials in it run again")
 
 
 def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array, part: str) -> None:

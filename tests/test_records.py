@@ -176,6 +176,35 @@ def test_duckdb_and_polars_open_the_tables_unchanged(storage: Storage) -> None:
     assert duck.fetchall()[2][duck.columns.index("trial_id")] == "t2"
 
 
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_a_tables_folder_holds_whole_and_current_parts_alone(
+    storage: Storage, tmp_path: Path, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a recovery, after a kill while a part was written, and in a folder that an earlier version has left."""
+    for number in range(3):
+        write_trial(storage, number)
+    folder = tmp_path / "run" / table
+    (folder / "part-00001.parquet").write_bytes(b"junk")
+    (folder / ".damaged-part-00007.parquet").write_bytes(b"junk")
+    for temporary in (folder / ".tmp-part-00002.parquet", folder.parent / f".tmp-{table}-part-00009.parquet"):
+        temporary.write_bytes((folder / "part-00000.parquet").read_bytes())
+    recover(storage, print)
+    writer = TableWriter(storage, table, PROVENANCE)
+    with monkeypatch.context() as killed:
+        killed.setattr(Storage, "_move_file", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.append([{"trial_id": "t9"}])
+    assert {file.name for file in folder.iterdir()} == {"part-00000.parquet", "part-00002.parquet"}
+    assert len(pl.read_parquet(folder)) == len(duckdb.sql(f"select * from '{folder}/*.parquet'").fetchall()) == 2  # noqa: S608
+    assert len(list((folder.parent / "damaged").iterdir())) == 2
+    recover(storage, print)
+    assert not list(folder.parent.glob(".tmp-*"))
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("table", ["epochs", "layers"])
 def test_trials_that_lost_their_epochs_or_layers_run_again(storage: Storage, tmp_path: Path, table: str) -> None:
     for number in range(2):
