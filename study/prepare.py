@@ -19,8 +19,8 @@ from study.search.samplers import SearchMethod
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
-from study.store.run_file import confirm_seeds, open_run_file, save_run_file
-from study.store.storage import JOURNAL, RESULTS, RUN_FILE, Storage, read_json
+from study.store.run_file import confirm_seeds, open_run_file, read_run_file, save_run_file
+from study.store.storage import JOURNAL, RESULTS, RUN_FILE, Storage
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _close(prepared: PreparedRun) -> None:
     if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
         export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)
     compared = {name: cell.compared for name, cell in cells.items()}
-    content = read_json(prepared.storage, RUN_FILE)
+    content = read_run_file(prepared.storage)
     seeds = confirm_seeds(prepared.plan, cells.values(), content["confirm_seeds"])
     save_run_file(prepared.storage, content | {"compared": compared, "confirm_seeds": seeds})
 

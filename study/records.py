@@ -7,6 +7,7 @@ opened again.
 """
 
 import json
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -19,15 +20,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.config import TrialConfig
-from study.store.locations import shown
+from study.config import CONFIRM, SEARCH, TrialConfig
+from study.store.locations import shown, told
 from study.store.storage import RESULTS, RUN_FILE, Storage
 
 FIRST_VERSION = SCHEMA_VERSION = 1
+VERSION_KEY = b"study.schema_version"
 # Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a
 # part lacks it, it reads as null. A column that changes its name or meaning does, and a higher SCHEMA_VERSION.
 UPGRADES: dict[int, Callable[[str, pa.Table], pa.Table]] = {}
 TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
+PART = re.compile(r"part-\d{5,}\.parquet")  # what is ours in a table's folder; all else is left alone
+KEYS = {
+    "trials": ("trial_id", "cell", "phase"),
+    "epochs": ("trial_id", "epoch"),
+    "layers": ("trial_id", "epoch", "layer"),
+}
+PHASES = {SEARCH, CONFIRM}
 DAMAGED = "damaged"  # folder: Polars and DuckDB read all that lies in a table's own
 DAMAGED_PREFIX = ".damaged-"  # of earlier versions, in the table's folder
 
@@ -115,7 +124,7 @@ class TableWriter:
             "study.schema_version": str(SCHEMA_VERSION),
             "study.provenance": json.dumps(dict(provenance)),
         }
-        self._number = 1 + max((int(part[5:10]) for part in storage.names(name)), default=-1)
+        self._number = 1 + max((int(part[5:].partition(".")[0]) for part in _parts(storage, name)), default=-1)
         self._part = SCHEMAS[name].empty_table()
         self._trials_in_part = 0
 
@@ -129,6 +138,10 @@ class TableWriter:
 
     def _part_name(self) -> str:
         return f"{self._name}/part-{self._number:05}.parquet"
+
+
+def _parts(storage: Storage, name: str) -> list[str]:
+    return [file for file in storage.names(name) if PART.fullmatch(file)]
 
 
 def _write_part(storage: Storage, name: str, table: pa.Table) -> None:
@@ -179,23 +192,45 @@ def read_arrow(
     schema = SCHEMAS[name]
     if columns is not None:
         schema = pa.schema([schema.field(column) for column in columns])
-    parts = storage.each(lambda part: _read_part(storage, f"{name}/{part}", columns, trial_ids), storage.names(name))
+    parts = storage.each(lambda part: _read_part(storage, f"{name}/{part}", columns, trial_ids), _parts(storage, name))
     return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
 
 
+class DamagedPartError(ValueError):
+    """A part cannot be read, or is not of its table: `reason` says why."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(
+            f"{location} is damaged ({reason}): the next start of the run sets it aside, and trains again what is lost"
+        )
+        self.reason = reason
+
+
 def _read_part(storage: Storage, path: str, columns: Sequence[str] | None, trial_ids: pa.Array | None) -> pa.Table:
-    file = pq.ParquetFile(BytesIO(storage.read(path)))
-    version = int((file.schema_arrow.metadata or {}).get(b"study.schema_version", FIRST_VERSION))
+    content = storage.read(path)
+    try:
+        table = _upgraded(path, pq.ParquetFile(BytesIO(content)), columns)
+        schema = SCHEMAS[path.partition("/")[0]].empty_table()
+        pa.concat_tables([schema, table.slice(0, 0)], promote_options="permissive")  # raises where types do not fit
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # flipped bytes raise plain OSError
+        raise DamagedPartError(storage.sub(path).location, told(error)) from None
+    if trial_ids is not None:
+        table = table.filter(pc.is_in(table["trial_id"], value_set=trial_ids))
+    return table if columns is None else table.select([column for column in columns if column in table.column_names])
+
+
+def _upgraded(path: str, file: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
+    """The part's columns as this version names them; of one of this version only those that are asked for."""
+    version, here = int((file.schema_arrow.metadata or {}).get(VERSION_KEY, FIRST_VERSION)), file.schema_arrow.names
     if version > SCHEMA_VERSION:
         raise ValueError(f"{path} has schema version {version}, newer than {SCHEMA_VERSION}: update this package")
-    here = file.schema_arrow.names
+    if "trial_id" not in here:
+        raise pa.ArrowKeyError("no column trial_id")
     chosen = None if columns is None or version < SCHEMA_VERSION else [column for column in columns if column in here]
     table = file.read(chosen).replace_schema_metadata()
     for older in range(version, SCHEMA_VERSION):
         table = UPGRADES[older](path.partition("/")[0], table)
-    if trial_ids is not None:
-        table = table.filter(pc.is_in(table["trial_id"], value_set=trial_ids))
-    return table if columns is None else table.select([column for column in columns if column in table.column_names])
+    return table
 
 
 def recover(storage: Storage, warn: Callable[[str], None]) -> None:
@@ -207,9 +242,10 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
     storage.remove_temporary(SCHEMAS)
     for name in SCHEMAS:
         _move_earlier_damaged(storage, name)
-        for part in storage.each(partial(_damaged, storage, name), storage.names(name)):
-            if part is not None:
-                _set_aside(storage, name, part, warn)
+        for part, reason in storage.each(partial(_checked, storage, name), _parts(storage, name)):
+            if reason is not None:
+                storage.rename(f"{name}/{part}", _aside(name, part))
+                warn(f"{name}/{part} is damaged ({reason}): set aside as {_aside(name, part)}; its trials run again")
     trials = read_arrow(storage, "trials")
     for name in ("epochs", "layers"):
         if _has_damaged(storage, name):
@@ -218,7 +254,7 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
             trials = trials.filter(pc.or_(pc.invert(trained), kept))
     committed = _ids(trials)
     for name in SCHEMAS:
-        storage.each(partial(_drop_uncommitted, storage, name, committed), storage.names(name))
+        storage.each(partial(_drop_uncommitted, storage, name, committed), _parts(storage, name))
 
 
 def _ids(table: pa.Table) -> pa.Array:
@@ -240,19 +276,17 @@ def _aside(name: str, part: str) -> str:
     return f"{DAMAGED}/{name}-{part}"
 
 
-def _damaged(storage: Storage, name: str, part: str) -> str | None:
-    """The part's name if it cannot be read, else None."""
-    content = storage.read(f"{name}/{part}")
+def _checked(storage: Storage, name: str, part: str) -> tuple[str, str | None]:
+    """The part's name, and what is wrong with it, if anything."""
     try:
-        pq.read_table(BytesIO(content))
-    except (pa.ArrowException, OSError):  # flipped bytes raise plain OSError
-        return part
-    return None
-
-
-def _set_aside(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
-    storage.rename(f"{name}/{part}", _aside(name, part))
-    warn(f"{name}/{part} is damaged: set aside as {_aside(name, part)}; the trials in it run again")
+        table = _read_part(storage, f"{name}/{part}", None, None)
+    except DamagedPartError as error:
+        return part, error.reason
+    for key in ("trial_id", *KEYS[name]):
+        if key not in table.column_names or table[key].null_count:
+            return part, f"rows without {key}"
+    phases = set(table["phase"].unique().to_pylist()) if name == "trials" else set()
+    return part, None if phases <= PHASES else f"phase {min(phases - PHASES)!r}"
 
 
 def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array, part: str) -> None:

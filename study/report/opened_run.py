@@ -15,7 +15,8 @@ from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
 from study.records import SCHEMAS, locate_run, read_arrow
 from study.search.optuna_trials import hopeless
-from study.store.storage import RUN_FILE, Storage, read_json
+from study.store.run_file import read_run_file
+from study.store.storage import Storage
 
 LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
 BASELINES = {LINEAR: "linear_baseline", NEIGHBOR: "nearest_neighbor_baseline"}  # words to the key of run.json
@@ -79,7 +80,8 @@ class OpenedRun:
     @classmethod
     def at(cls, storage: Storage) -> "OpenedRun":
         """Read a run's file and trials, nothing of its larger tables."""
-        return cls(storage, read_json(storage, RUN_FILE), read_arrow(storage, "trials").to_pandas())
+        facts = read_run_file(storage, "run", "compared")
+        return cls(storage, facts, read_arrow(storage, "trials").to_pandas())
 
     @property
     def name(self) -> str:

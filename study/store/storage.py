@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self, TypeVar
 
 from pyarrow import fs
@@ -28,6 +29,7 @@ RESULTS = "results"  # the folder, below the working directory, that holds runs 
 RUN_FILE = "run.json"  # what makes a folder a run
 JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
 TEMPORARY_PREFIX = ".tmp-"
+LONGEST_SHOWN = 60  # characters of what a damaged file holds
 NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 bytes
 # pyarrow's names of the file systems that rename; on HDFS, a file that is replaced is gone for a moment. All others are
 # taken for stores, where a rename is a copy.
@@ -285,5 +287,11 @@ def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read_json(storage: Storage, name: str) -> dict[str, Any]:
-    """Read a JSON file; FileNotFoundError when there is none."""
-    return dict(json.loads(storage.read(name)))
+    """Read a JSON file; FileNotFoundError when there is none, ValueError where it does not hold an object."""
+    try:
+        content = json.loads(storage.read(name))
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{storage.sub(name).location} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{storage.sub(name).location} holds no JSON object: {shorten(str(content), LONGEST_SHOWN)}")
+    return content
