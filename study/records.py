@@ -233,11 +233,14 @@ def _upgraded(path: str, file: pq.ParquetFile, columns: Sequence[str] | None) ->
     return table
 
 
-def recover(storage: Storage, warn: Callable[[str], None]) -> None:
-    """Make the tables consistent after a crash.
+def recover(storage: Storage, warn: Callable[[str], None]) -> list[Row]:
+    """Make the tables consistent after a crash, and open failed trials again.
 
     Unreadable parts are set aside, trials that thereby lost their epochs or layers are taken out so that they run
-    again, and rows of uncommitted trials are dropped. Afterwards nothing but whole parts is in a table's folder.
+    again, and rows of uncommitted trials are dropped.
+
+    Returns:
+        What was taken out of `trials` because it failed: what the environment breaks is no result.
     """
     storage.remove_temporary(SCHEMAS)
     for name in SCHEMAS:
@@ -252,9 +255,11 @@ def recover(storage: Storage, warn: Callable[[str], None]) -> None:
             trained = pc.greater(pc.fill_null(trials["epochs_completed"], 0), 0)
             kept = pc.is_in(trials["trial_id"], value_set=_ids(read_arrow(storage, name)))
             trials = trials.filter(pc.or_(pc.invert(trained), kept))
-    committed = _ids(trials)
+    failed = pc.fill_null(pc.equal(trials["status"], "failed"), False)
+    committed = _ids(trials.filter(pc.invert(failed)))
     for name in SCHEMAS:
         storage.each(partial(_drop_uncommitted, storage, name, committed), _parts(storage, name))
+    return list(trials.filter(failed).to_pylist())
 
 
 def _ids(table: pa.Table) -> pa.Array:

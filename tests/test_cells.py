@@ -133,6 +133,18 @@ def test_a_lost_confirmation_counts_as_chance_among_the_classes_that_there_are(t
     assert dict(told[-1].accuracies) == {0: 0.25, 1: 0.25}
 
 
+@pytest.mark.parametrize("status", ["failed", "out_of_memory"])
+def test_an_adaptive_sweep_is_not_told_of_a_cell_that_lost_a_seed_to_the_environment(
+    tiny_plan: Plan, status: str
+) -> None:
+    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
+    studies, told = CellStudies(plan), []
+    studies._plan = dataclasses.replace(plan, next_cells=lambda results: told.extend(results) or ())
+    run_all(studies, lambda job: (status, None) if (job.phase, job.number) == ("confirm", 0) else ("ok", 0.5))
+    assert told == []
+    assert dict(studies._cells[plan.cells[0].name].result(0.1).accuracies) == {1: 0.5}
+
+
 def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:
     rows = [row_of(job) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
     more = make_plan(tiny_sweep, overrides=Overrides(seed=7, trials_per_cell=3))

@@ -65,7 +65,7 @@ def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
     job = prepared.studies.next_job()
     with display.live(prepared, lambda: 2):
         display.trial_finished(row_of(job, status="failed", error="Traceback\nValueError: why"))
-    assert f"{job.trial_id} failed: ValueError: why" in out.getvalue()
+    assert f"{job.trial_id} failed, the next start runs it again: ValueError: why" in out.getvalue()
 
 
 def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:

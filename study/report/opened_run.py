@@ -180,7 +180,12 @@ class OpenedRun:
     @property
     def progress(self) -> tuple[int, int]:
         """Finished trials, and planned ones. A stopped run and one still going look alike."""
-        return min(len(self.trials), self.planned), self.planned
+        return min(len(self._done), self.planned), self.planned
+
+    @property
+    def _done(self) -> pd.DataFrame:
+        """The trials that are not run again: failed ones are at the next start."""
+        return self.trials[self.trials["status"] != "failed"]
 
     @property
     def finished(self) -> bool:
@@ -189,7 +194,7 @@ class OpenedRun:
         return done >= planned or self._all_missing_are_hopeless()
 
     def _all_missing_are_hopeless(self) -> bool:
-        cells = dict(list(self.trials.groupby("cell")))
+        cells = dict(list(self._done.groupby("cell")))
         return all(cell in cells and self._is_over(cell, cells[cell]) for cell in self.facts["compared"])
 
     def _is_over(self, cell: str, rows: pd.DataFrame) -> bool:

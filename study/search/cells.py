@@ -43,7 +43,11 @@ class Job:
 
 
 class CellStudy:
-    """What one cell has done and has to do."""
+    """What one cell has done and has to do.
+
+    Attributes:
+        lacks_seeds: a confirmation was lost to the environment; adaptive sweeps are not told of the cell without it.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class CellStudy:
         self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
+        self.lacks_seeds = False
         self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(plan.confirmations_of(cell)))}
         for trial in sorted(finished, key=lambda trial: trial.number):
             self._restore(trial)
@@ -130,8 +135,12 @@ class CellStudy:
         self._open[phase].discard(number)
         if phase == SEARCH:
             self._searched.append(row)
+        elif row["status"] == "ok":
+            self._confirmed[number] = row["val_accuracy"]
+        elif row["status"] == "diverged":  # a seed that failed for the environment's reasons says nothing of the net
+            self._confirmed[number] = 1.0 / row["num_classes"]
         else:
-            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else 1.0 / row["num_classes"]
+            self.lacks_seeds = True
 
     def _best_fields(self) -> dict[str, Any]:
         """The searched fields of the best trial by the first objective; the known point where nothing was searched."""
@@ -199,7 +208,8 @@ class CellStudies:
         finished: trials that the tables hold.
         method: how cells are searched.
         baselines: name of a proxy to the linear baseline's validation accuracy; adaptive plans may ask for it.
-        begun: unfinished trials that have a checkpoint, and what they were told.
+        begun: unfinished trials whose point is known, from a checkpoint or because they failed, and what they were
+            told.
     """
 
     def __init__(
@@ -286,6 +296,5 @@ class CellStudies:
             self._add(self._plan.next_cells(self._results()))
 
     def _results(self) -> list[CellResult]:
-        return [
-            cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in self._cells.values() if cell.finished
-        ]
+        told = (cell for cell in self._cells.values() if cell.finished and not cell.lacks_seeds)
+        return [cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in told]

@@ -64,7 +64,8 @@ class Display:
         """Take a new row in; off a terminal say so now and then."""
         self._take_in(row)
         if row["status"] == "failed":
-            self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
+            reason = (row.get("error") or "unknown").splitlines()[-1]
+            self.say(f"{row['trial_id']} failed, the next start runs it again: {reason}")
         quiet_for = time.monotonic() - self._last_line
         if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._trial_count):
             self._last_line = time.monotonic()

@@ -41,7 +41,8 @@ class Listener(Protocol):
 class Recorder(DriverOnly, Callback):
     """Holds a trial's epochs until it ends, then writes its weights, layers, epochs, and its row: the commit mark.
 
-    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not.
+    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not
+    leave, and one that failed does.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Recorder(DriverOnly, Callback):
         except OSError as error:  # raised here, it would count as the trial's own failure
             self._on_storage_error(error)
             return
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and row["status"] != "failed":  # which is open again at the next start
             with suppress(OSError):  # the next start removes it
                 self._checkpoints.remove(job.trial_id)
         self._studies.tell(job.trial_id, row)
