@@ -18,6 +18,7 @@ from study.search.cells import Job
 from study.store.checkpoints import Checkpoints
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
+from study.training.memory import line_on_memory
 from study.tuner.messages import (
     MESSAGE,
     EpochDone,
@@ -97,8 +98,7 @@ class Recorder(DriverOnly, Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial raised, or its worker was lost, more often than is allowed."""
         file = trial.error_file  # trial.get_error() looks where it is not yet
-        error = _innermost(Path(file).read_text()) if file else "unknown error"
-        status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
+        status, error = verdict(Path(file).read_text() if file else "unknown error")
         self._commit_trial(trial, status, {"error": error})
 
     def _attempts(self, trial: Any) -> int:
@@ -156,6 +156,9 @@ class Recorder(DriverOnly, Callback):
         }
 
 
-def _innermost(text: str) -> str:
-    """The last lines of a traceback, where the cause is."""
-    return "\n".join(text.strip().splitlines()[-ERROR_LINES:])
+def verdict(text: str) -> tuple[str, str]:
+    """Status and error of a trial that left this traceback; Ray kills workers where a node's memory runs low."""
+    memory = line_on_memory(text)
+    if memory is not None:
+        return "out_of_memory", memory
+    return "failed", "\n".join(text.strip().splitlines()[-ERROR_LINES:])  # where the cause is
