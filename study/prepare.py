@@ -1,6 +1,7 @@
 """All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baselines."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from study.store.provenance import provenance
 from study.store.run_file import confirm_seeds, open_run_file, read_run_file, save_run_file
 from study.store.storage import JOURNAL, RESULTS, RUN_FILE, Storage
 from study.terminal import plural
+
+RAY_STEP = 0.0001  # of a CPU or GPU
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Options:
     method: SearchMethod = field(default_factory=SearchMethod)
     max_failures: int = 1
     time_budget_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what Ray would, once it runs."""
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            amount = getattr(self, name) or 0.0
+            if not math.isclose(amount / RAY_STEP, round(amount / RAY_STEP), abs_tol=1e-6):
+                raise ValueError(f"{name} = {amount:g}: Ray divides a CPU or GPU in steps of {RAY_STEP:g}")
 
 
 @dataclass(frozen=True)

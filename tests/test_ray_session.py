@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from study.tuner import session
-from study.tuner.session import _check_answers, _join, attribute_replaced, own_folder
+from study.tuner.session import _check_answers, _join, _start_patiently, attribute_replaced, own_folder
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -47,6 +47,24 @@ def test_a_cluster_that_lets_nobody_in_is_refused_in_one_line(
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(ValueError, match=r"^the Ray cluster at head:6379 cannot be joined: [^\n]+$"):
         _join("head:6379")
+
+
+@pytest.mark.parametrize("failures", range(3))
+def test_a_ray_that_does_not_start_in_time_is_started_once_more(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    """Ray's own error is a bare Exception of several lines."""
+    calls = iter([Exception("The current node timed out\n during startup.")] * failures + [None] * 2)
+    monkeypatch.setattr(ray, "init", lambda **_options: raise_if_any(next(calls)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if failures < 2:
+        _start_patiently("")
+    else:
+        with pytest.raises(RuntimeError, match=r"^Ray does not start on this machine, tried twice: The [^\n]+up\.$"):
+            _start_patiently("")
+
+
+def raise_if_any(error: Exception | None) -> None:
+    if error is not None:
+        raise error
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -32,6 +32,7 @@ def ray_session(address: str | None) -> Iterator[str | None]:
 
     Raises:
         ValueError: no cluster answers, or it cannot be joined.
+        RuntimeError: Ray does not start here.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what went wrong is in the tables and on the display
@@ -42,7 +43,7 @@ def ray_session(address: str | None) -> Iterator[str | None]:
     _check_answers(address)
     with nullcontext("") if address else own_folder() as folder:
         try:
-            _join(address) if address else _start(folder)
+            _join(address) if address else _start_patiently(folder)
         except SystemExit:  # how Ray's own handler of SIGTERM ends a program
             raise KeyboardInterrupt from None
         try:
@@ -91,6 +92,20 @@ def _join(address: str) -> None:
         raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
     except (RayError, RuntimeError) as error:  # another version of Ray or Python there, or no token here
         raise ValueError(f"the Ray cluster at {address} cannot be joined: {' '.join(str(error).split())}") from error
+
+
+def _start_patiently(folder: str) -> None:
+    """Start Ray, once more where it fails: it gives its own processes 30 s, which a loaded machine may exceed."""
+    try:
+        _start(folder)
+    except Exception:  # a bare one, where time is up
+        ray.shutdown()
+        try:
+            _start(folder)
+        except Exception as error:
+            raise RuntimeError(
+                f"Ray does not start on this machine, tried twice: {' '.join(str(error).split())}"
+            ) from error
 
 
 def _start(folder: str) -> None:
