@@ -14,12 +14,14 @@ from typing import Any
 import study.tuner.ray_environment  # noqa: F401
 
 import ray
+from filelock import FileLock, Timeout
 from ray._private import ray_constants, services, worker
 from ray.exceptions import RayError
 
 CONNECT_SECONDS = 5.0
 # Even where TMPDIR leads elsewhere: the paths of Ray's sockets must fit 107 bytes.
 TEMPORARY = Path("/tmp")  # noqa: S108, names in it are made by tempfile
+PREFIX, HELD = "study-ray-", "held"  # of our folders, and the file in each that its driver holds locked
 CLIENT = "ray://"  # runs the driver's part inside the cluster, where it cannot write this machine's files
 
 
@@ -53,32 +55,28 @@ def ray_session(address: str | None) -> Iterator[str | None]:
             ray.shutdown()
 
 
-def own_folder() -> TemporaryDirectory[str]:
+@contextmanager
+def own_folder() -> Iterator[str]:
     """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
 
-    It bears the driver's pid, by which a later start knows it for one that a killed driver has left.
+    A lock in it tells whether its driver lives; a pid would not, for containers may share /tmp and not their pids.
     """
-    _remove_orphans()
-    return TemporaryDirectory(prefix=f"study-ray-{os.getpid()}-", dir=TEMPORARY, ignore_cleanup_errors=True)
+    with FileLock(TEMPORARY / f"{PREFIX}{os.getuid()}.lock"):  # no other start sees the folder without its lock
+        _remove_orphans()
+        folder = TemporaryDirectory(prefix=PREFIX, dir=TEMPORARY, ignore_cleanup_errors=True)
+        held = FileLock(Path(folder.name) / HELD)
+        held.acquire()
+    with folder as name, held:
+        yield name
 
 
 def _remove_orphans() -> None:
-    """Remove this user's folders whose drivers are dead."""
-    for folder in TEMPORARY.glob("study-ray-*-*"):
-        with suppress(OSError):  # another driver that starts may have been faster
-            pid = folder.name.split("-")[2]
-            if pid.isdecimal() and folder.lstat().st_uid == os.getuid() and not _lives(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
+    """Remove this user's folders that no driver holds."""
+    for held in TEMPORARY.glob(f"{PREFIX}*/{HELD}"):
+        with suppress(OSError, Timeout):
+            if held.lstat().st_uid == os.getuid():
+                with FileLock(held, timeout=0):
+                    shutil.rmtree(held.parent, ignore_errors=True)
 
 
 def _drop(*_: object, **__: object) -> None:
