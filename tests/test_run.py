@@ -68,7 +68,7 @@ def test_a_changed_declaration_is_refused_with_the_difference_and_the_ways_on(
     before = (elsewhere / "results" / plan.run / "run.json").read_bytes()
     assert main(["depth_sweep", "--set", "batch_size=48"]) == 2
     error = capfd.readouterr().err
-    assert "fixed.batch_size: 64 -> 48 ( in error
+    assert "fixed.batch_size: 64 -> 48 (" in error
     assert "--run NAME" in error
     assert "--fresh" in error
     assert (elsewhere / "results" / plan.run / "run.json").read_bytes() == before

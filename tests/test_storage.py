@@ -117,3 +117,8 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="not writable"):
         Storage.at(tmp_path / "file").sub("run").check_writable()
+
+
+def test_a_user_whom_nobody_knows_is_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match=r"^storage ~nobody-here/x: [^\n]+$"):
+        Storage.at("~nobody-here/x")
