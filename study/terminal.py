@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import NoReturn
 
 from rich.console import Console
@@ -24,8 +25,11 @@ class Parser(argparse.ArgumentParser):
 def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] = (ValueError,)) -> int:
     """The exit code of `command`, with its `refusals` told on one line.
 
-    Where the reader of a pipe, such as `head`, has left, or the user presses Ctrl-C, it ends without a word.
+    Where the reader of a pipe, such as `head`, has left, or the user presses Ctrl-C, it ends without a word. What the
+    terminal's encoding lacks is shown as a question mark.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # not what a notebook or a test puts in its place
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = command()
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """How commands end."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,3 +43,11 @@ def test_a_reader_that_leaves_early_ends_it_without_a_word() -> None:
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == PIPE_CLOSED
+
+
+def test_what_an_encoding_lacks_is_replaced_and_ends_nothing() -> None:
+    code = "from study.terminal import exit_code; assert exit_code(lambda: print('5 \N{MIDDLE DOT} 7') or 0) == 0"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
+    )
+    assert done.stdout == b"5 ? 7\n"

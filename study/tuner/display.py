@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -38,8 +38,9 @@ class Display:
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
+        """A line that stays; lost where the terminal is gone or cannot show it, which ends no run."""
+        with suppress(OSError, ValueError):  # UnicodeError and writing to what is closed are ValueErrors
+            self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
 
     @contextmanager
     def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:
@@ -52,13 +53,19 @@ class Display:
         if not self.console.is_terminal:
             yield
             return
-        with Live(
+        self._live = Live(
             console=self.console,
             get_renderable=self._render,
             refresh_per_second=REFRESHES_A_SECOND,
             transient=True,
-        ) as self._live:
+        )
+        try:
+            with suppress(OSError, ValueError):
+                self._live.start()
             yield
+        finally:
+            with suppress(OSError, ValueError):  # the terminal is gone
+                self._live.stop()
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Take a new row in; off a terminal say so now and then."""

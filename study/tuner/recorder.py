@@ -1,5 +1,6 @@
 """The Ray callback that turns reports into rows. It runs in the driver, the only process that writes tables."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ from study.tuner.messages import (
     outcome_of,
     rows_of_layers,
 )
+
+logger = logging.getLogger(__name__)
 
 ERROR_LINES = 20  # of a traceback kept in the table
 
@@ -130,7 +133,10 @@ class Recorder(DriverOnly, Callback):
                 self._checkpoints.remove(job.trial_id)
         self._studies.tell(job.trial_id, row)
         for listener in self._listeners:
-            listener.trial_finished(row)
+            try:
+                listener.trial_finished(row)
+            except Exception:  # raised here, it would end the run
+                logger.exception("%s was not told of %s", type(listener).__name__, job.trial_id)
 
     def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
