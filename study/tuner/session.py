@@ -18,7 +18,10 @@ from filelock import FileLock, Timeout
 from ray._private import ray_constants, services, worker
 from ray.exceptions import RayError
 
+from study.tuner.stopping import limited
+
 CONNECT_SECONDS = 5.0
+START_SECONDS = 300.0  # for a start: Ray gives its own processes 30, and it is tried twice
 # Even where TMPDIR leads elsewhere: the paths of Ray's sockets must fit 107 bytes.
 TEMPORARY = Path("/tmp")  # noqa: S108, names in it are made by tempfile
 PREFIX, HELD = "study-ray-", "held"  # of our folders, and the file in each that its driver holds locked
@@ -45,7 +48,8 @@ def ray_session(address: str | None) -> Iterator[str | None]:
     _check_answers(address)
     with nullcontext("") if address else own_folder() as folder:
         try:
-            _join(address) if address else _start_patiently(folder)
+            with limited(START_SECONDS):
+                _join(address) if address else _start_patiently(folder)
         except SystemExit:  # how Ray's own handler of SIGTERM ends a program
             raise KeyboardInterrupt from None
         try:
