@@ -130,11 +130,11 @@ def kind_of(config: TrialConfig) -> str:
 
 
 class Readings:
-    """Measured seconds a step, kept in a file; those of a busy machine serve one forecast alone."""
+    """Measured seconds a step, kept in a file if there is one; those of a busy machine serve one forecast alone."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._all = _kept(file)
+        self._all = {} if file is None else _kept(file)
         key = json.dumps({**machine(), "torch": torch.__version__})
         self._here = self._all.setdefault(key, {})
 
@@ -148,7 +148,7 @@ class Readings:
         of_kind = self._here.setdefault(kind_of(config), {})
         if str(config.depth) not in of_kind:
             of_kind[str(config.depth)] = probe(config, data)
-            if busy():
+            if self._file is None or busy():
                 return
             with suppress(OSError, ValueError):  # a cache that cannot be kept costs a probe, never a run
                 cache = Storage.at(self._file.parent)
@@ -211,7 +211,10 @@ def trial_bytes(config: TrialConfig, data: AnyData) -> float:
     return float(sum(sizes) * KEPT_ACTIVATIONS * BYTES[config.precision] + weights + proxy_bytes(data, config.proxy))
 
 
-def cache_file() -> Path:
-    """Where readings are kept: XDG_CACHE_HOME, or .cache in the home folder."""
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def cache_file() -> Path | None:
+    """Where readings are kept: XDG_CACHE_HOME, or .cache in the home folder; None for a user without one."""
+    try:
+        folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(folder) / "plain-depth-study" / "step_seconds.json"

@@ -71,7 +71,11 @@ def execute(
         KeyboardInterrupt: a signal asked for the end.
     """
     ending = Ending(options.time_budget_seconds, prepared.studies.trial_count)
-    with ray_session(options.address) as joined:
+    with (
+        scratch(prepared.storage) as folder,
+        ray_session(options.address) as joined,
+        watched(functools.partial(_clean_up, folder, display)),
+    ):
         autoscaler = find_autoscaler(display.say) if joined is not None else None
         slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes, autoscaler)
         slots.check_possible(config for cell in prepared.plan.cells for config in cell.examples.values())
@@ -83,8 +87,6 @@ def execute(
         with (
             stoppable() as stop,
             display.live(prepared, slots.count),
-            scratch(prepared.storage) as folder,
-            watched(functools.partial(_clean_up, folder, display)),
             forgiven_node_losses(),
             kept as service,
             Demand(prepared.studies, slots, ending.is_due) as demand,

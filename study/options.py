@@ -1,11 +1,14 @@
 """How a run is carried out, declared once: each field of `Options` makes its option of `python -m study.run`."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from study.search.samplers import SearchMethod
 from study.store.storage import RESULTS
 from study.terminal import count, duration, option, positive_float, positive_int, share
+
+RAY_STEP = 0.0001  # of a CPU or GPU
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,10 @@ class Options:
     storage: str = option(
         RESULTS, metavar="URI", help="folder, or URI that pyarrow opens (s3, gs, abfs, ..), that holds runs (results)"
     )
+
+    def __post_init__(self) -> None:
+        """Refuse what Ray would, once it runs."""
+        for name in ("cpus_per_trial", "gpus_per_trial"):
+            amount = getattr(self, name) or 0.0
+            if not math.isclose(amount / RAY_STEP, round(amount / RAY_STEP), abs_tol=1e-6):
+                raise ValueError(f"{name} = {amount:g}: Ray divides a CPU or GPU in steps of {RAY_STEP:g}")

@@ -6,20 +6,21 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from study.config import Proxy, TrialConfig
+from study.config import Proxy, TrialConfig, parse_config
 from study.datasets import AnyData, MissingDataset, StreamedData, load_dataset, missing_message
 from study.options import Options
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
-from study.records import read_arrow, recover
+from study.records import Row, read_arrow, recover
 from study.search.cells import CellStudies
 from study.search.journal import export_journal
 from study.search.optuna_trials import FinishedTrial, finished_trials
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
-from study.store.run_file import confirm_seeds, open_run_file, save_run_file
+from study.store.run_file import confirm_seeds, open_run_file, read_run_file, save_run_file
 from study.store.storage import JOURNAL, RUN_FILE, Storage, read_json
+from study.terminal import plural
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,27 @@ def _prepare(
     content |= _baselines(plan, data, content)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
     save_run_file(storage, content)
-    recover(storage, say)
+    failed = recover(storage, say)
+    if failed:
+        say(f"{plural(len(failed), 'trial')} of an earlier start failed: open again.")
     finished = read_finished(storage)
     begun = Checkpoints(storage).begun({trial.row["trial_id"] for trial in finished}, say)
+    points = {row["trial_id"]: _config(row) for row in failed}
     return PreparedRun(
         plan=plan,
         storage=storage,
-        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"]), begun),
+        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"]), points | begun),
         data=data,
         provenance=provenance(),
         finished_trials=finished,
         begun=begun,
     )
+
+
+def _config(row: Row) -> TrialConfig:
+    """What a recorded trial was told; older tables lack some fields."""
+    fields = {name: row[name] for name in TrialConfig.model_fields if row[name] is not None}
+    return parse_config(fields, where=f"table trials, {row['trial_id']}")
 
 
 def _checkpoints(cell: PlannedCell) -> bool:
@@ -186,7 +196,7 @@ def _close(prepared: PreparedRun) -> None:
     if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
         export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)
     compared = {name: cell.compared for name, cell in cells.items()}
-    content = read_json(prepared.storage, RUN_FILE)
+    content = read_run_file(prepared.storage)
     seeds = confirm_seeds(prepared.plan, cells.values(), content["confirm_seeds"])
     save_run_file(prepared.storage, content | {"compared": compared, "confirm_seeds": seeds})
 

@@ -7,6 +7,7 @@ opened again.
 """
 
 import json
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -19,16 +20,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.config import TrialConfig
-from study.store.locations import shown
+from study.config import CONFIRM, SEARCH, TrialConfig
+from study.store.locations import shown, told
 from study.store.storage import RESULTS, RUN_FILE, Storage
 
 FIRST_VERSION = SCHEMA_VERSION = 1
+VERSION_KEY = b"study.schema_version"
 # Version -> what makes a part of a named table of that version one of the next. A new column needs no entry: where a
 # part lacks it, it reads as null. A column that changes its name or meaning does, and a higher SCHEMA_VERSION.
 UPGRADES: dict[int, Callable[[str, pa.Table], pa.Table]] = {}
 TRIALS_PER_PART = 64  # 10,000 trials make 157 parts; rewriting a part of that many stays in the tens of milliseconds
-DAMAGED_PREFIX = ".damaged-"
+PART = re.compile(r"part-\d{5,}\.parquet")  # what is ours in a table's folder; all else is left alone
+KEYS = {
+    "trials": ("trial_id", "cell", "phase"),
+    "epochs": ("trial_id", "epoch"),
+    "layers": ("trial_id", "epoch", "layer"),
+}
+PHASES = {SEARCH, CONFIRM}
+DAMAGED = "damaged"  # folder: Polars and DuckDB read all that lies in a table's own
+DAMAGED_PREFIX = ".damaged-"  # of earlier versions, in the table's folder
 
 Row = Mapping[str, Any]
 _ARROW_TYPES: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -114,7 +124,7 @@ class TableWriter:
             "study.schema_version": str(SCHEMA_VERSION),
             "study.provenance": json.dumps(dict(provenance)),
         }
-        self._number = 1 + max((int(part[5:10]) for part in storage.names(name)), default=-1)
+        self._number = 1 + max((int(part[5:].partition(".")[0]) for part in _parts(storage, name)), default=-1)
         self._part = SCHEMAS[name].empty_table()
         self._trials_in_part = 0
 
@@ -128,6 +138,10 @@ class TableWriter:
 
     def _part_name(self) -> str:
         return f"{self._name}/part-{self._number:05}.parquet"
+
+
+def _parts(storage: Storage, name: str) -> list[str]:
+    return [file for file in storage.names(name) if PART.fullmatch(file)]
 
 
 def _write_part(storage: Storage, name: str, table: pa.Table) -> None:
@@ -178,44 +192,74 @@ def read_arrow(
     schema = SCHEMAS[name]
     if columns is not None:
         schema = pa.schema([schema.field(column) for column in columns])
-    parts = storage.each(lambda part: _read_part(storage, f"{name}/{part}", columns, trial_ids), storage.names(name))
+    parts = storage.each(lambda part: _read_part(storage, f"{name}/{part}", columns, trial_ids), _parts(storage, name))
     return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
 
 
+class DamagedPartError(ValueError):
+    """A part cannot be read, or is not of its table: `reason` says why."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(
+            f"{location} is damaged ({reason}): the next start of the run sets it aside, and trains again what is lost"
+        )
+        self.reason = reason
+
+
 def _read_part(storage: Storage, path: str, columns: Sequence[str] | None, trial_ids: pa.Array | None) -> pa.Table:
-    file = pq.ParquetFile(BytesIO(storage.read(path)))
-    version = int((file.schema_arrow.metadata or {}).get(b"study.schema_version", FIRST_VERSION))
-    if version > SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema version {version}, newer than {SCHEMA_VERSION}: update this package")
-    here = file.schema_arrow.names
-    chosen = None if columns is None or version < SCHEMA_VERSION else [column for column in columns if column in here]
-    table = file.read(chosen).replace_schema_metadata()
-    for older in range(version, SCHEMA_VERSION):
-        table = UPGRADES[older](path.partition("/")[0], table)
+    content = storage.read(path)
+    try:
+        table = _upgraded(path, pq.ParquetFile(BytesIO(content)), columns)
+        schema = SCHEMAS[path.partition("/")[0]].empty_table()
+        pa.concat_tables([schema, table.slice(0, 0)], promote_options="permissive")  # raises where types do not fit
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # flipped bytes raise plain OSError
+        raise DamagedPartError(storage.sub(path).location, told(error)) from None
     if trial_ids is not None:
         table = table.filter(pc.is_in(table["trial_id"], value_set=trial_ids))
     return table if columns is None else table.select([column for column in columns if column in table.column_names])
 
 
-def recover(storage: Storage, warn: Callable[[str], None]) -> None:
-    """Make the tables consistent after a crash.
+def _upgraded(path: str, file: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
+    """The part's columns as this version names them; of one of this version only those that are asked for."""
+    version, here = int((file.schema_arrow.metadata or {}).get(VERSION_KEY, FIRST_VERSION)), file.schema_arrow.names
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema version {version}, newer than {SCHEMA_VERSION}: update this package")
+    if "trial_id" not in here:
+        raise pa.ArrowKeyError("no column trial_id")
+    chosen = None if columns is None or version < SCHEMA_VERSION else [column for column in columns if column in here]
+    table = file.read(chosen).replace_schema_metadata()
+    for older in range(version, SCHEMA_VERSION):
+        table = UPGRADES[older](path.partition("/")[0], table)
+    return table
+
+
+def recover(storage: Storage, warn: Callable[[str], None]) -> list[Row]:
+    """Make the tables consistent after a crash, and open failed trials again.
 
     Unreadable parts are set aside, trials that thereby lost their epochs or layers are taken out so that they run
     again, and rows of uncommitted trials are dropped.
+
+    Returns:
+        What was taken out of `trials` because it failed: what the environment breaks is no result.
     """
+    storage.remove_temporary(SCHEMAS)
     for name in SCHEMAS:
-        for part in storage.each(partial(_damaged, storage, name), storage.names(name)):
-            if part is not None:
-                _set_aside(storage, name, part, warn)
+        _move_earlier_damaged(storage, name)
+        for part, reason in storage.each(partial(_checked, storage, name), _parts(storage, name)):
+            if reason is not None:
+                storage.rename(f"{name}/{part}", _aside(name, part))
+                warn(f"{name}/{part} is damaged ({reason}): set aside as {_aside(name, part)}; its trials run again")
     trials = read_arrow(storage, "trials")
     for name in ("epochs", "layers"):
         if _has_damaged(storage, name):
             trained = pc.greater(pc.fill_null(trials["epochs_completed"], 0), 0)
             kept = pc.is_in(trials["trial_id"], value_set=_ids(read_arrow(storage, name)))
             trials = trials.filter(pc.or_(pc.invert(trained), kept))
-    committed = _ids(trials)
+    failed = pc.fill_null(pc.equal(trials["status"], "failed"), False)
+    committed = _ids(trials.filter(pc.invert(failed)))
     for name in SCHEMAS:
-        storage.each(partial(_drop_uncommitted, storage, name, committed), storage.names(name))
+        storage.each(partial(_drop_uncommitted, storage, name, committed), _parts(storage, name))
+    return list(trials.filter(failed).to_pylist())
 
 
 def _ids(table: pa.Table) -> pa.Array:
@@ -223,22 +267,31 @@ def _ids(table: pa.Table) -> pa.Array:
 
 
 def _has_damaged(storage: Storage, name: str) -> bool:
-    return any(part.startswith(DAMAGED_PREFIX) for part in storage.names(name, hidden=True))
+    return any(file.startswith(f"{name}-") for file in storage.names(DAMAGED))
 
 
-def _damaged(storage: Storage, name: str, part: str) -> str | None:
-    """The part's name if it cannot be read, else None."""
-    content = storage.read(f"{name}/{part}")
+def _move_earlier_damaged(storage: Storage, name: str) -> None:
+    """Out of the table's folder, where earlier versions left them."""
+    for part in storage.names(name, hidden=True):
+        if part.startswith(DAMAGED_PREFIX):
+            storage.rename(f"{name}/{part}", _aside(name, part.removeprefix(DAMAGED_PREFIX)))
+
+
+def _aside(name: str, part: str) -> str:
+    return f"{DAMAGED}/{name}-{part}"
+
+
+def _checked(storage: Storage, name: str, part: str) -> tuple[str, str | None]:
+    """The part's name, and what is wrong with it, if anything."""
     try:
-        pq.read_table(BytesIO(content))
-    except (pa.ArrowException, OSError):  # flipped bytes raise plain OSError
-        return part
-    return None
-
-
-def _set_aside(storage: Storage, name: str, part: str, warn: Callable[[str], None]) -> None:
-    storage.rename(f"{name}/{part}", f"{name}/{DAMAGED_PREFIX}{part}")
-    warn(f"{name}/{part} is damaged: set aside as {DAMAGED_PREFIX}{part}; the trials in it run again")
+        table = _read_part(storage, f"{name}/{part}", None, None)
+    except DamagedPartError as error:
+        return part, error.reason
+    for key in ("trial_id", *KEYS[name]):
+        if key not in table.column_names or table[key].null_count:
+            return part, f"rows without {key}"
+    phases = set(table["phase"].unique().to_pylist()) if name == "trials" else set()
+    return part, None if phases <= PHASES else f"phase {min(phases - PHASES)!r}"
 
 
 def _drop_uncommitted(storage: Storage, name: str, committed: pa.Array, part: str) -> None:

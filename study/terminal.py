@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import Field, field, fields, is_dataclass
+from io import TextIOWrapper
 from typing import Any, NoReturn, TypeVar, cast
 
 from rich.console import Console
@@ -101,8 +102,11 @@ def duration(text: str) -> float:
 def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] = (ValueError,)) -> int:
     """The exit code of `command`, with its `refusals` told on one line.
 
-    Where the reader of a pipe, such as `head`, has left, or the user presses Ctrl-C, it ends without a word.
+    Where the reader of a pipe, such as `head`, has left, or the user presses Ctrl-C, it ends without a word. What the
+    terminal's encoding lacks is shown as a question mark.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # not what a notebook or a test puts in its place
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = command()
         sys.stdout.flush()

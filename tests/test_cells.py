@@ -7,7 +7,6 @@ import itertools
 import optuna
 import pytest
 
-from study.config import TrialConfig, parse_config
 from study.planning.plan import Overrides, Plan, make_plan
 from study.search.cells import CellStudies, Job
 from study.search.optuna_trials import WORST_ACCURACY, finished_trials
@@ -29,10 +28,6 @@ def run_all(studies: CellStudies, score) -> list[Job]:
 def row_of(job: Job, status: str = "ok", val_accuracy: float | None = 0.5) -> dict:
     known = {name: getattr(job, name) for name in ROW}
     return {**job.config.model_dump(), **known, "status": status, "val_accuracy": val_accuracy, "num_classes": 4}
-
-
-def config_of(row: dict) -> dict:
-    return {name: row[name] for name in TrialConfig.model_fields}
 
 
 def by_learning_rate(job: Job) -> tuple[str, float]:
@@ -128,16 +123,6 @@ def test_a_start_from_rows_runs_what_is_missing_and_nothing_else(tiny_plan: Plan
         assert states == [optuna.trial.TrialState.COMPLETE] * tiny_plan.trials_per_cell
 
 
-@pytest.mark.parametrize("finished", range(1, 6))
-def test_a_sequence_goes_on_where_it_was(tiny_plan: Plan, finished: int) -> None:
-    """Of points that come from a sequence a start from rows leaves none out and repeats none."""
-    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1], trials_per_cell=6)
-    method = SearchMethod("sobol")
-    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(plan, method=method), by_learning_rate)]
-    again = run_all(CellStudies(plan, finished_trials(rows[:finished], []), method), by_learning_rate)
-    assert [job.config for job in again] == [parse_config(config_of(row), where="row") for row in rows[finished:]]
-
-
 def test_a_lost_confirmation_counts_as_chance_among_the_classes_that_there_are(tiny_plan: Plan) -> None:
     plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
     studies, told = CellStudies(plan), []
@@ -146,6 +131,18 @@ def test_a_lost_confirmation_counts_as_chance_among_the_classes_that_there_are(t
         job = studies.next_job()
         studies.tell(job.trial_id, row_of(job, "diverged", None))
     assert dict(told[-1].accuracies) == {0: 0.25, 1: 0.25}
+
+
+@pytest.mark.parametrize("status", ["failed", "out_of_memory"])
+def test_an_adaptive_sweep_is_not_told_of_a_cell_that_lost_a_seed_to_the_environment(
+    tiny_plan: Plan, status: str
+) -> None:
+    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
+    studies, told = CellStudies(plan), []
+    studies._plan = dataclasses.replace(plan, next_cells=lambda results: told.extend(results) or ())
+    run_all(studies, lambda job: (status, None) if (job.phase, job.number) == ("confirm", 0) else ("ok", 0.5))
+    assert told == []
+    assert dict(studies._cells[plan.cells[0].name].result(0.1).accuracies) == {1: 0.5}
 
 
 def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:
@@ -208,21 +205,6 @@ def test_confirmations_are_never_stopped(tiny_plan: Plan) -> None:
     job = studies.next_job()
     assert job.phase == "confirm"
     assert not any(studies.report(job.trial_id, epoch, 0.0) for epoch in range(1, 50))
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_runs_and_goes_on_from_rows_without_repeating_points(tiny_plan: Plan, sampler: str) -> None:
-    plan, method = dataclasses.replace(tiny_plan, trials_per_cell=8, confirm_seeds=1), SearchMethod(sampler=sampler)
-    rows = [
-        row_of(job, *best_in_the_middle(job)) for job in run_all(CellStudies(plan, method=method), best_in_the_middle)
-    ]
-    kept = [row for row in rows if int(row["trial_id"][-1]) < 5]
-    jobs = run_all(CellStudies(plan, finished_trials(kept, []), method), best_in_the_middle)
-    assert len(kept) + len(jobs) == len(rows)
-    for cell in plan.cells:
-        rates = [row["learning_rate"] for row in kept if row["cell"] == cell.name and row["phase"] == "search"]
-        rates += [job.config.learning_rate for job in jobs if job.cell == cell.name and job.phase == "search"]
-        assert len(set(rates)) == 8
 
 
 def test_confirm_only_searches_no_further(tiny_plan: Plan) -> None:

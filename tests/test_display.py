@@ -3,16 +3,19 @@
 import dataclasses
 import re
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from study.planning.plan import Plan
 from study.prepare import PreparedRun
+from study.records import read_arrow
 from study.search.cells import CellStudies, Job
 from study.search.optuna_trials import finished_trials
 from study.store.storage import Storage
 from study.tuner.display import Display
+from study.tuner.recorder import Recorder
 
 
 @pytest.fixture
@@ -65,7 +68,39 @@ def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
     job = prepared.studies.next_job()
     with display.live(prepared, lambda: 2):
         display.trial_finished(row_of(job, status="failed", error="Traceback\nValueError: why"))
-    assert f"{job.trial_id} failed: ValueError: why" in out.getvalue()
+    assert f"{job.trial_id} failed, the next start runs it again: ValueError: why" in out.getvalue()
+
+
+class Gone(StringIO):
+    """A terminal that was closed."""
+
+    def write(self, _text: str) -> int:
+        raise OSError("Input/output error")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # rich's own thread ends, no more
+def test_a_terminal_that_is_gone_ends_no_run(prepared: PreparedRun, terminal: bool) -> None:
+    display = Display(prepared.plan, Console(file=Gone(), force_terminal=terminal))
+    job = prepared.studies.next_job()
+    with display.live(prepared, lambda: 2):
+        display.trial_finished(row_of(job, status="failed", error="why"))
+    display.say("the end")
+
+
+def test_a_listener_that_raises_ends_no_run(prepared: PreparedRun) -> None:
+    told: list[object] = []
+    listeners = [SimpleNamespace(trial_finished=listen) for listen in ({}.__getitem__, told.append)]
+    data = {"digits": SimpleNamespace(num_classes=10)}
+    prepared = dataclasses.replace(prepared, data=data, provenance={"commit": "abc"})
+    recorder = Recorder(prepared, listeners, pytest.fail, pytest.fail)
+    job = prepared.studies.next_job()
+    trial = SimpleNamespace(config=job.ray_config(), num_failures=1, error_file=None)
+    recorder.on_trial_start(0, [], trial)
+    recorder.on_trial_error(0, [], trial)
+    assert read_arrow(prepared.storage, "trials")["status"].to_pylist() == ["failed"]
+    assert len(told) == 1
+    assert prepared.studies.running == 0
 
 
 def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:

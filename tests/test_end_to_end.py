@@ -116,6 +116,14 @@ def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     assert pd.isna(he.val_accuracy)
     assert trials.groupby("phase").size().to_dict() == {"search": 4, "confirm": 2}
     check_journal(Path(storage.root), trials)
+    monkeypatch.setattr(launch, "run_trial", trainable.run_trial)  # repaired
+    run_sweep(tiny_sweep)
+    again = read_table(storage.root, "trials").set_index("trial_id")
+    assert again.index.is_unique
+    assert (again.status[f"{isometric}:search:0"], again.status[f"{isometric}:search:1"]) == ("ok", "out_of_memory")
+    assert again.learning_rate[f"{isometric}:search:0"] == trials.learning_rate[f"{isometric}:search:0"]
+    assert again.groupby("phase").size().to_dict() == {"search": 4, "confirm": 4}
+    assert again.finished_at[he.name] == he.finished_at
 
 
 def check_journal(run: Path, trials: pd.DataFrame) -> None:

@@ -94,5 +94,5 @@ def check_whole(run: Path):
     for cell, searched in trials[trials.phase == "search"].groupby("cell"):
         told = load_study(study_name=str(cell), storage=journal).trials
         assert sorted(trial.value for trial in told) == sorted(searched.val_accuracy)
-    assert not list(run.rglob(".damaged*"))
+    assert not list(run.rglob("*damaged*"))
     return trials

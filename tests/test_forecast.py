@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pwd
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ def test_memory_grows_with_batch_and_depth_and_halves_with_bf16(digits: ImageDat
     activations = large - small
     assert large - half == pytest.approx(activations, rel=1e-6)
     assert trial_bytes(TrialConfig(epochs=1, depth=110, batch_size=32), digits) > 4 * small
+
+
+def test_a_user_without_a_home_folder_goes_without_a_cache(digits: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container: a uid without an entry in passwd, and no HOME."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    monkeypatch.setattr(room, "probe", lambda *_: 0.01)
+    readings = Readings(room.cache_file())
+    readings.take(TrialConfig(epochs=1, depth=8), digits)
+    assert readings.step_seconds(TrialConfig(epochs=1, depth=8)) == 0.01

@@ -24,7 +24,10 @@ PATIENCE_SECONDS = 600.0  # much more than a busy machine needs: what hangs does
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda stop: stop.name)
+STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.name)
 def test_a_stopped_run_keeps_what_had_finished_and_goes_on(elsewhere: Path, stop: signal.Signals) -> None:
     run = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0)
     wait_for_rows(run, 3)

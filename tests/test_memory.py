@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from study.training.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share
+from study.training.memory import HEADROOM, PROCESS_BYTES, SMALLEST_SHARE, cap_memory, gpu_share, line_on_memory
+from study.tuner.recorder import verdict
 from study.tuner.trainable import device_of
 
 CARD = 80e9
@@ -68,3 +69,39 @@ def test_the_device_is_what_ray_gave_and_not_what_can_be_seen(monkeypatch: pytes
     assert device_of({"CPU": 1.0}) == ("cpu", 0.0)
     assert device_of({"CPU": 1.0, "GPU": 0.0}) == ("cpu", 0.0)
     assert device_of({"CPU": 1.0, "GPU": 0.25}) == ("cuda", 0.25)
+
+
+KILLED = "1 worker(s) were killed due to the node running low on memory."
+WORDS = [
+    KILLED,
+    "Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: Task was killed due to the node running low on memory.",
+    "ray.exceptions.OutOfMemoryError: Task was killed",
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+    "RuntimeError: [enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried to",
+    "RuntimeError: [enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: not enough memory: you tried to allocate",
+    "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "OSError: [Errno 12] Cannot allocate memory",
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_memory_that_ran_out_is_told_apart_and_named(words: str) -> None:
+    """Ray's advice after it is longer than what is kept of a traceback."""
+    text = f"Traceback:\n  somewhere\n{words}\n" + "See the log, or set RAY_memory_monitor_refresh_ms.\n" * 40
+    assert verdict(text) == ("out_of_memory", words)
+
+
+OTHER_WORDS = [
+    "ActorDiedError: End of file. Some common causes include: (1) the process was killed by the OOM killer due to high "
+    "memory usage, (2) ray stop --force was called, (3) the worker crashed unexpectedly",  # whoever killed it
+    "ValueError: /data/memory/cat.jpg is damaged",
+]
+
+
+@pytest.mark.parametrize("words", OTHER_WORDS)
+def test_what_fails_otherwise_is_failed_with_the_end_of_its_traceback(words: str) -> None:
+    assert line_on_memory(words) is None
+    assert verdict("\n".join(map(str, range(40))) + f"\n{words}\n") == (
+        "failed",
+        "\n".join([*map(str, range(21, 40)), words]),
+    )

@@ -53,12 +53,19 @@ def test_a_run_is_finished_when_nothing_is_missing_but_the_hopeless(run: OpenedR
     assert not extended.finished
     lost = run.trials["cell"] == "depth=44,recipe=orthonormal"
     trials = run.trials[~lost | (run.trials["phase"] == "search")].copy()
-    trials["status"] = trials["status"].mask(lost, "failed")
+    trials["status"] = trials["status"].mask(lost, "out_of_memory")
     assert dataclasses.replace(run, trials=trials).finished
 
 
+def test_a_run_with_a_failed_trial_is_not_finished(run: OpenedRun) -> None:
+    """It is open again at the next start."""
+    status = run.trials["status"].where(run.trials.index != 3, "failed")
+    broken = dataclasses.replace(run, trials=run.trials.assign(status=status))
+    assert (broken.finished, broken.progress) == (False, (39, 40))
+
+
 @pytest.mark.parametrize("objectives", [("val_accuracy",), ("val_accuracy", "parameters")])
-@pytest.mark.parametrize("status", ["ok", "diverged", "pruned", "failed", "out_of_memory"])
+@pytest.mark.parametrize("status", ["ok", "diverged", "pruned", "out_of_memory"])
 def test_the_report_calls_a_run_finished_when_its_driver_does(
     tiny_plan: Plan, status: str, objectives: tuple[str, ...]
 ) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from search_spaces.sweep import Choice, Fields, Int, Scale, Sweep
+from study.config import TrialConfig
 from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import prepared_run
+from study.records import TableWriter, read_arrow
 from study.run import main
 from study.search.samplers import SearchMethod
+from study.store.checkpoints import Checkpoints
 from study.store.storage import Storage, read_json, write_json
 from study.sweeps import NamedSweep, load_sweep
 
@@ -91,6 +94,33 @@ def test_whoever_may_write_checkpoints_can(expected: bool, declared: dict[str, A
         assert plan.next_cells([])[0].fixed["checkpoint_every_epochs"] == 1
     with prepared_run(plan, Options(), print) as prepared:
         assert prepared.has_checkpoints is expected
+
+
+def test_failed_trials_are_open_again_at_the_point_they_had(tiny_plan: Plan) -> None:
+    """With what they had trained; those that ended otherwise are not."""
+    rows, point = [], 0.0123
+    for cell in tiny_plan.cells:
+        for number, status in enumerate(("ok", "failed")):
+            config = cell.config({**cell.known, "learning_rate": point}, seed=number, phase="search")
+            known = {"trial_id": f"tiny-quick:{cell.name}:search:{number}", "cell": cell.name, "phase": "search"}
+            accuracy = 0.5 if status == "ok" else None
+            rows.append({**config.model_dump(), **known, "status": status, "val_accuracy": accuracy})
+    storage = Storage.at(old_run(tiny_plan))
+    TableWriter(storage, "trials", {}).append(rows)
+    Checkpoints(storage).save(rows[1]["trial_id"], config_of(rows[1]), b"half")
+    said: list[str] = []
+    with prepared_run(tiny_plan, Options(), said.append) as prepared:
+        jobs = list(iter(prepared.studies.next_job, None))
+        assert [row["status"] for row in read_arrow(storage, "trials").to_pylist()] == ["ok", "ok"]
+        assert list(prepared.begun) == [rows[1]["trial_id"]]
+    assert {job.trial_id: job.config.learning_rate for job in jobs} == {
+        row["trial_id"]: point for row in rows if row["status"] == "failed"
+    }
+    assert "2 trials of an earlier start failed: open again." in said
+
+
+def config_of(row: dict[str, Any]) -> TrialConfig:
+    return TrialConfig.model_validate({name: row[name] for name in TrialConfig.model_fields})
 
 
 def sized_plan(**declared: Any) -> Plan:

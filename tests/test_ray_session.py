@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from study.tuner import session
-from study.tuner.session import _check_answers, _join, attribute_replaced, own_folder
+from study.tuner.session import _check_answers, _join, _start_patiently, attribute_replaced, own_folder
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -49,6 +49,24 @@ def test_a_cluster_that_lets_nobody_in_is_refused_in_one_line(
         _join("head:6379")
 
 
+@pytest.mark.parametrize("failures", range(3))
+def test_a_ray_that_does_not_start_in_time_is_started_once_more(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    """Ray's own error is a bare Exception of several lines."""
+    calls = iter([Exception("The current node timed out\n during startup.")] * failures + [None] * 2)
+    monkeypatch.setattr(ray, "init", lambda **_options: raise_if_any(next(calls)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if failures < 2:
+        _start_patiently("")
+    else:
+        with pytest.raises(RuntimeError, match=r"^Ray does not start on this machine, tried twice: The [^\n]+up\.$"):
+            _start_patiently("")
+
+
+def raise_if_any(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
 @pytest.mark.usefixtures("ray_session")
 def test_a_ray_of_our_own_listens_on_this_machine_alone_and_apart_from_our_signals() -> None:
     """Every port of every process; and none of them is in the group that a terminal signals."""
@@ -65,28 +83,45 @@ def test_a_ray_of_our_own_listens_on_this_machine_alone_and_apart_from_our_signa
     assert all(os.getpgid(process.pid) != os.getpgid(0) for process in processes)
 
 
-def test_the_folder_of_a_driver_that_was_killed_goes_at_the_next_start(
+HOLD = """
+import os, sys
+from pathlib import Path
+from study.tuner import session
+session.TEMPORARY = Path(sys.argv[1])
+with session.own_folder() as folder:
+    print(folder, flush=True)
+    sys.stdin.read()
+    os._exit(9)  # as killed
+"""
+
+
+def test_a_live_drivers_folder_is_left_alone_and_a_dead_ones_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    """Told by a lock: in a container of its own the other driver's pid says nothing here."""
     monkeypatch.setattr(session, "TEMPORARY", tmp_path)
-    kept = {f"study-ray-{os.getpid()}-abc", f"study-{ended.pid}-abc", "study-ray-x-abc", "study-ray-abc"}
-    for name in (*kept, f"study-ray-{ended.pid}-abc"):
-        (tmp_path / name / "session").mkdir(parents=True)
-    with own_folder() as folder:
-        assert Path(folder).name.startswith(f"study-ray-{os.getpid()}-")
-        assert {path.name for path in tmp_path.iterdir()} == kept | {Path(folder).name}
+    monkeypatch.setattr(os, "kill", pytest.fail)
+    (tmp_path / "study-ray-other").mkdir()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        theirs = Path(other.stdout.readline().strip())
+        with own_folder() as folder:
+            assert theirs.is_dir()
+            assert Path(folder).is_dir()
+        other.communicate()
+    with own_folder():
+        assert not theirs.exists()
+        assert (tmp_path / "study-ray-other").exists()  # not known to be ours
 
 
 def test_the_folder_of_another_users_driver_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "TEMPORARY", tmp_path)
-    monkeypatch.setattr(session, "_lives", lambda _pid: False)
-    (tmp_path / "study-ray-1-abc").mkdir()
+    (tmp_path / "study-ray-abc").mkdir()
+    (tmp_path / "study-ray-abc" / "held").touch()
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     with own_folder():
-        assert (tmp_path / "study-ray-1-abc").exists()
+        assert (tmp_path / "study-ray-abc").exists()
 
 
 def test_an_attribute_that_a_later_ray_lacks_is_no_error() -> None:

@@ -27,7 +27,8 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def trial(number: int, **columns: object) -> dict[str, object]:
-    return {"trial_id": f"t{number}", "status": "ok", **TrialConfig(epochs=1).model_dump(), **columns}
+    known = {"trial_id": f"t{number}", "cell": "all", "phase": "search", "status": "ok"}
+    return {**known, **TrialConfig(epochs=1).model_dump(), **columns}
 
 
 def write_trial(storage: Storage, number: int) -> None:
@@ -174,6 +175,80 @@ def test_duckdb_and_polars_open_the_tables_unchanged(storage: Storage) -> None:
     duck = duckdb.sql(query)
     assert duck.columns == list(ours.columns)
     assert duck.fetchall()[2][duck.columns.index("trial_id")] == "t2"
+
+
+@pytest.mark.parametrize("table", SCHEMAS)
+def test_a_tables_folder_holds_whole_and_current_parts_alone(
+    storage: Storage, tmp_path: Path, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a recovery, after a kill while a part was written, and in a folder that an earlier version has left."""
+    for number in range(3):
+        write_trial(storage, number)
+    folder = tmp_path / "run" / table
+    (folder / "part-00001.parquet").write_bytes(b"junk")
+    (folder / ".damaged-part-00007.parquet").write_bytes(b"junk")
+    for temporary in (folder / ".tmp-part-00002.parquet", folder.parent / f".tmp-{table}-part-00009.parquet"):
+        temporary.write_bytes((folder / "part-00000.parquet").read_bytes())
+    recover(storage, print)
+    writer = TableWriter(storage, table, PROVENANCE)
+    with monkeypatch.context() as killed:
+        killed.setattr(Storage, "_move_file", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.append([{"trial_id": "t9"}])
+    assert {file.name for file in folder.iterdir()} == {"part-00000.parquet", "part-00002.parquet"}
+    assert len(pl.read_parquet(folder)) == len(duckdb.sql(f"select * from '{folder}/*.parquet'").fetchall()) == 2  # noqa: S608
+    assert len(list((folder.parent / "damaged").iterdir())) == 2
+    recover(storage, print)
+    assert not list(folder.parent.glob(".tmp-*"))
+
+
+def test_other_files_in_a_tables_folder_are_left_alone(storage: Storage, tmp_path: Path) -> None:
+    write_trial(storage, 0)
+    others = [tmp_path / "run" / "trials" / name for name in ("notes.parquet", "README.txt", "part-1.parquet")]
+    for file in others:
+        file.write_text("not ours")
+    recover(storage, pytest.fail)
+    write_trial(storage, 1)
+    assert read_table(storage.root, "trials")["trial_id"].tolist() == ["t0", "t1"]
+    assert {file.read_text() for file in others} == {"not ours"}
+
+
+WRONG = [
+    ({"val_accuracy": [0.5]}, "no column trial_id"),
+    ({"trial_id": [None], "cell": ["all"], "phase": ["search"]}, "rows without trial_id"),
+    ({"trial_id": ["t1"], "cell": ["all"], "phase": ["train"]}, "phase 'train'"),
+    ({"trial_id": ["t1"], "phase": ["search"]}, "rows without cell"),
+    ({"trial_id": [1], "cell": ["all"], "phase": ["search"]}, "string vs int64"),
+]
+
+
+@pytest.mark.parametrize(("columns", "reason"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_part_of_sound_form_and_wrong_content_is_set_aside(
+    storage: Storage, tmp_path: Path, columns: dict, reason: str
+) -> None:
+    write_trial(storage, 0)
+    pq.write_table(pa.table(columns), tmp_path / "run" / "trials" / "part-00001.parquet")
+    said: list[str] = []
+    recover(storage, said.append)
+    (line,) = said
+    assert line.startswith("trials/part-00001.parquet is damaged (")
+    assert reason in line
+    assert read_arrow(storage, "trials")["trial_id"].to_pylist() == ["t0"]
+
+
+@pytest.mark.parametrize("content", [b"junk", b"", b"PAR1" + bytes(40) + b"PAR1"])
+def test_who_reads_a_damaged_part_is_told_which_and_what_repairs_it(
+    storage: Storage, tmp_path: Path, content: bytes
+) -> None:
+    write_trial(storage, 0)
+    part = tmp_path / "run" / "epochs" / "part-00000.parquet"
+    part.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{part} is damaged \(.+\): the next start of the run sets it aside"):
+        read_table(storage.root, "epochs")
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("table", ["epochs", "layers"])

@@ -39,6 +39,8 @@ BAD_INPUT = [
     (["joint_search", "--dry-run", "--sampler", "cmaes"], "sampler cmaes"),
     (["depth_sweep", "--set", "learning_rate=0.05,0.1"], "learning_rate = 0.05,0.1: only compared fields take several"),
     (["depth_sweep", "--set", "width=8,16"], "take several values, here depth, recipe"),
+    (["depth_sweep", "--cpus-per-trial", "0.00001"], "cpus_per_trial = 1e-05: Ray divides a CPU or GPU in steps of"),
+    (["depth_sweep", "--gpus-per-trial", "0.33333"], "gpus_per_trial = 0.33333: Ray divides a CPU or GPU in steps of"),
     (["--frobnicate"], "unrecognized arguments: --frobnicate"),
 ]
 
@@ -64,9 +66,9 @@ def test_a_changed_declaration_is_refused_with_the_difference_and_the_ways_on(
     content = {"declaration": plan.declaration(), "linear_baseline": {}}
     write_json(Storage.at(elsewhere / "results" / plan.run), "run.json", content)
     before = (elsewhere / "results" / plan.run / "run.json").read_bytes()
-    assert main(["depth_sweep", "--set", "batch_size=128"]) == 2
+    assert main(["depth_sweep", "--set", "batch_size=48"]) == 2
     error = capfd.readouterr().err
-    assert "fixed.batch_size: 64 -> 128 (24 cells)" in error
+    assert "fixed.batch_size: 64 -> 48 (" in error
     assert "--run NAME" in error
     assert "--fresh" in error
     assert (elsewhere / "results" / plan.run / "run.json").read_bytes() == before
@@ -117,7 +119,7 @@ QUICK_REFUSALS = [
     ["depth_sweep", "--set", "learning_rate=-1"],
     ["depth_sweep", "--dataset", "cifar10", "--data-dir", "empty"],
     ["joint_search", "--scheduler", "asha"],
-    ["depth_sweep", "--set", "batch_size=128"],  # a changed declaration
+    ["depth_sweep", "--set", "batch_size=48"],  # a changed declaration
 ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.planning.plan import Overrides, Plan, make_plan
+from study.report.opened_run import open_run
 from study.store.run_file import open_run_file, save_run_file
 from study.store.storage import Storage, read_json
 from study.sweeps import NamedSweep, load_sweep
@@ -49,6 +50,32 @@ def test_a_field_that_its_version_did_not_know_is_shown_where_it_is_no_default(
     save_run_file(storage, without(plan, "precision"))
     with pytest.raises(ValueError, match=r"fixed.precision: 'fp32' -> 'bf16' \(2 cells\)"):
         open_run_file(storage, plan)
+
+
+DAMAGED = [
+    (b"null", "holds no JSON object: None"),
+    (b"[1]", "holds no JSON object"),
+    (b"{", "is no JSON: "),
+    (b"\xff\xfe", "is no JSON: "),
+    (b"{}", "it has no declaration"),
+    (b'{"declaration": null}', "it has no declaration"),
+    (b'{"declaration": {}}', "its declaration is none"),
+    (b'{"declaration": [1]}', "its declaration is none"),
+    (b'{"declaration": {"cells": {"all": {}}}}', "its declaration is none"),
+    (b'{"declaration": {"cells": {"all": null}}}', "its declaration is none"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), DAMAGED)
+def test_a_damaged_file_is_named_with_what_repairs_it(
+    tiny_plan: Plan, storage: Storage, content: bytes, reason: str
+) -> None:
+    storage.write("run.json", content)
+    with pytest.raises(ValueError, match=r"^\S+/run/run\.json .+ Put a copy of it back; or --fresh") as caught:
+        open_run_file(storage, tiny_plan)
+    assert reason in str(caught.value)
+    with pytest.raises(ValueError, match=r"^\S+/run/run\.json .+ Put a copy of it back"):
+        open_run(storage)
 
 
 def test_how_often_checkpoints_are_written_may_change(tiny_sweep: NamedSweep, storage: Storage) -> None:

@@ -1,6 +1,7 @@
 """How commands end."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,3 +120,11 @@ def test_bad_options_are_told_on_one_line(words: list[str], message: str, capsys
     error = capsys.readouterr().err
     assert error.startswith(message)
     assert error.count("\n") == 1
+
+
+def test_what_an_encoding_lacks_is_replaced_and_ends_nothing() -> None:
+    code = "from study.terminal import exit_code; assert exit_code(lambda: print('5 \N{MIDDLE DOT} 7') or 0) == 0"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
+    )
+    assert done.stdout == b"5 ? 7\n"

@@ -108,7 +108,10 @@ def _has_token() -> bool:
     """Whether Ray would find a token here, in the order in which it looks."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return True
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").is_file()
+    try:
+        return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").is_file()
+    except RuntimeError:  # no home folder
+        return False
 
 
 def _ask_cluster(address: str, asked: Sequence[str | None]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
 from study.records import SCHEMAS, locate_run, read_arrow
 from study.search.optuna_trials import hopeless
-from study.store.storage import RUN_FILE, Storage, read_json
+from study.store.run_file import read_run_file
+from study.store.storage import Storage
 
 LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
 BASELINES = {LINEAR: "linear_baseline", NEIGHBOR: "nearest_neighbor_baseline"}  # words to the key of run.json
@@ -79,7 +80,8 @@ class OpenedRun:
     @classmethod
     def at(cls, storage: Storage) -> "OpenedRun":
         """Read a run's file and trials, nothing of its larger tables."""
-        return cls(storage, read_json(storage, RUN_FILE), read_arrow(storage, "trials").to_pandas())
+        facts = read_run_file(storage, "run", "compared")
+        return cls(storage, facts, read_arrow(storage, "trials").to_pandas())
 
     @property
     def name(self) -> str:
@@ -178,7 +180,12 @@ class OpenedRun:
     @property
     def progress(self) -> tuple[int, int]:
         """Finished trials, and planned ones. A stopped run and one still going look alike."""
-        return min(len(self.trials), self.planned), self.planned
+        return min(len(self._done), self.planned), self.planned
+
+    @property
+    def _done(self) -> pd.DataFrame:
+        """The trials that are not run again: failed ones are at the next start."""
+        return self.trials[self.trials["status"] != "failed"]
 
     @property
     def finished(self) -> bool:
@@ -187,7 +194,7 @@ class OpenedRun:
         return done >= planned or self._all_missing_are_hopeless()
 
     def _all_missing_are_hopeless(self) -> bool:
-        cells = dict(list(self.trials.groupby("cell")))
+        cells = dict(list(self._done.groupby("cell")))
         return all(cell in cells and self._is_over(cell, cells[cell]) for cell in self.facts["compared"])
 
     def _is_over(self, cell: str, rows: pd.DataFrame) -> bool:

@@ -43,7 +43,11 @@ class Job:
 
 
 class CellStudy:
-    """What one cell has done and has to do."""
+    """What one cell has done and has to do.
+
+    Attributes:
+        lacks_seeds: a confirmation was lost to the environment; adaptive sweeps are not told of the cell without it.
+    """
 
     def __init__(
         self,
@@ -53,12 +57,10 @@ class CellStudy:
         finished: Iterable[FinishedTrial],
         begun: Mapping[str, TrialConfig],
     ) -> None:
-        self._plan, self._cell, self._begun = plan, cell, begun
+        self._plan, self._cell, self._method, self._begun = plan, cell, method, begun
         self._search_trials = 0 if method.confirm_only else plan.trials_of(cell)
-        finished = sorted(finished, key=lambda trial: trial.number)
-        searched = sum(trial.row["phase"] == SEARCH for trial in finished)
         self._study = method.study(
-            seed=plan.seed, cell=cell.name, begun=searched, objectives=plan.objectives, fields=plan.searched_fields
+            seed=plan.seed, cell=cell.name, objectives=plan.objectives, fields=plan.searched_fields
         )
         self._asked: dict[str, optuna.Trial] = {}
         self._reported: dict[str, set[int]] = defaultdict(set)
@@ -66,9 +68,10 @@ class CellStudy:
         self._searched: list[Row] = []
         self._confirmed_fields: dict[str, Any] | None = None
         self._confirmed: dict[int, float] = {}
+        self.lacks_seeds = False
         self._wanted, self._told = plan.confirmations_of(cell), 0
         self._open = {SEARCH: set(range(self._search_trials)), CONFIRM: set(range(self._wanted))}
-        for trial in finished:
+        for trial in sorted(finished, key=lambda trial: trial.number):
             self._restore(trial)
 
     @property
@@ -135,15 +138,22 @@ class CellStudy:
         self._take_in(job.phase, job.number, row)
         trial = self._asked.pop(job.trial_id, None)
         if trial is not None:
-            state, values = outcome(row, self._plan.objectives)
-            self._study.tell(trial, values, state=state)
+            self._tell_study(trial, row)
+
+    def _tell_study(self, trial: optuna.Trial, row: Row) -> None:
+        state, values = outcome(row, self._plan.objectives)
+        self._study.tell(trial, values, state=state)
 
     def _take_in(self, phase: str, number: int, row: Row) -> None:
         self._open[phase].discard(number)
         if phase == SEARCH:
             self._searched.append(row)
+        elif row["status"] == "ok":
+            self._confirmed[number] = row["val_accuracy"]
+        elif row["status"] == "diverged":  # a seed that failed for the environment's reasons says nothing of the net
+            self._confirmed[number] = 1.0 / row["num_classes"]
         else:
-            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else 1.0 / row["num_classes"]
+            self.lacks_seeds = True
 
     def _best_fields(self) -> dict[str, Any]:
         """The searched fields of the best trial by the first objective; the known point where nothing was searched."""
@@ -163,7 +173,8 @@ class CellStudy:
     def _hand_out(self, phase: str, number: int) -> Job:
         trial_id = self._trial_id(phase, number)
         if phase == SEARCH:
-            fields, seed = self._ask(trial_id, number), self._plan.search_seed(number)
+            self._asked[trial_id] = self._ask(trial_id, self._given(trial_id, number))
+            fields, seed = self._asked[trial_id].params, self._plan.search_seed(number)
         else:
             self._confirmed_fields = self._confirmed_fields or self._best_fields()
             fields, seed = self._confirmed_fields, self._plan.confirm_seed(number)
@@ -172,11 +183,12 @@ class CellStudy:
         config = self._cell.config(fields, seed, phase)
         return Job(trial_id, self._cell.name, phase, number, self._cell.compared, config)
 
-    def _ask(self, trial_id: str, number: int) -> dict[str, Any]:
-        self._study.enqueue_trial(self._given(trial_id, number), user_attrs={"trial_id": trial_id})
+    def _ask(self, trial_id: str, given: Mapping[str, Any]) -> optuna.Trial:
+        self._study.enqueue_trial(dict(given), user_attrs={"trial_id": trial_id})
         trial = self._study.ask(self._cell.search)
-        self._asked[trial_id] = trial
-        return trial.params
+        if given and self._method.remembers:  # it is not asked for what is given, and would not know of the trial
+            _ = trial.relative_params
+        return trial
 
     def _given(self, trial_id: str, number: int) -> dict[str, Any]:
         """The searched fields that the sampler is not asked for: all of them, or none."""
@@ -185,11 +197,20 @@ class CellStudy:
         return self._cell.known if number == 0 else {}
 
     def _restore(self, finished: FinishedTrial) -> None:
-        self._take_in(finished.row["phase"], finished.number, finished.row)
-        if finished.row["phase"] == SEARCH:
-            self._study.add_trial(finished.frozen(self._cell.search, self._plan.objectives))
-        else:  # all confirmations of a cell are of one point, also when a longer search has found a better one since
-            self._confirmed_fields = {name: finished.row[name] for name in self._cell.search}
+        """Take in a trial of an earlier start: a search trial is asked for and told of again, at the point it had."""
+        row = finished.row
+        self._take_in(row["phase"], finished.number, row)
+        fields = {name: row[name] for name in self._cell.search}
+        if row["phase"] != SEARCH:
+            # All confirmations of a cell are of one point, also when a longer search has found a better one since.
+            self._confirmed_fields = fields
+            return
+        trial = self._ask(row["trial_id"], fields)
+        if self._method.prunes or row["status"] == "pruned":  # nobody else looks at the epochs, which take time
+            for epoch, accuracy in sorted(finished.accuracies.items()):
+                trial.report(accuracy, epoch)
+                trial.should_prune()  # asha notes what it has seen
+        self._tell_study(trial, row)
 
 
 class CellStudies:
@@ -200,7 +221,8 @@ class CellStudies:
         finished: trials that the tables hold.
         method: how cells are searched.
         baselines: name of a proxy to the linear baseline's validation accuracy; adaptive plans may ask for it.
-        begun: unfinished trials that have a checkpoint, and what they were told.
+        begun: unfinished trials whose point is known, from a checkpoint or because they failed, and what they were
+            told.
     """
 
     def __init__(
@@ -296,4 +318,5 @@ class CellStudies:
         return True
 
     def _results(self) -> list[CellResult]:
-        return [cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in self._cells.values() if cell.told]
+        told = (cell for cell in self._cells.values() if cell.told and not cell.lacks_seeds)
+        return [cell.result(self._baselines.get(cell.proxy.name, 0.0)) for cell in told]

@@ -69,16 +69,17 @@ class PairedSampler(BaseSampler):
     which it is by its user attribute `trial_id`.
 
     Args:
-        model: the sampler that proposes.
+        model_of: number of a search trial to the sampler that proposes its point.
         draw: what stands where it does not.
         startup: search trials of smaller numbers are drawn in any case, also when a resumed run comes back to them.
     """
 
-    def __init__(self, model: BaseSampler, draw: Draw, startup: int) -> None:
-        self._model, self._draw, self._startup = model, draw, startup
+    def __init__(self, model_of: Callable[[int], BaseSampler], draw: Draw, startup: int) -> None:
+        self._model_of, self._draw, self._startup = model_of, draw, startup
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The fields that the model may propose."""
+        self._model = self._model_of(_number(trial))
         return self._model.infer_relative_search_space(study, trial) if _number(trial) >= self._startup else {}
 
     def sample_relative(
@@ -92,14 +93,6 @@ class PairedSampler(BaseSampler):
     ) -> Any:
         """The run's draw for this trial's number."""
         return value_at(param_distribution, self._draw(_number(trial), param_name))
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """As the model does."""
-        self._model.before_trial(study, trial)
-
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: Any, values: Any) -> None:
-        """As the model does."""
-        self._model.after_trial(study, trial, state, values)
 
 
 def _number(trial: FrozenTrial) -> int:

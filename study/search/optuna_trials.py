@@ -39,8 +39,14 @@ class FinishedTrial:
 
 
 def number_of(trial_id: str) -> int:
-    """Which of its cell and phase a trial is."""
-    return int(trial_id.rpartition(":")[2])
+    """Which of its cell and phase a trial is; ValueError for an id that is none of ours."""
+    number = trial_id.rpartition(":")[2]
+    if not number.isdecimal():
+        raise ValueError(
+            f"table trials: trial_id {trial_id!r} is not RUN:CELL:PHASE:NUMBER. Take its row out, or start the run "
+            "anew with --fresh"
+        )
+    return int(number)
 
 
 def finished_trials(trials: Iterable[Row], epochs: Iterable[Row]) -> list[FinishedTrial]:

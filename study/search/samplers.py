@@ -38,6 +38,7 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 ONE_OBJECTIVE = ("cmaes",)
+REMEMBERING = ("cmaes", "nsga2")  # keep generations in their trials' attributes; the others know of results alone
 
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
     "none": NopPruner,
@@ -54,32 +55,42 @@ class SearchMethod:
     scheduler: str = option("none", choices=PRUNERS, help="stop hopeless search trials early (none)")
     confirm_only: bool = option(False, help="search no further; confirm what was found")
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the model goes on from what it was asked before, not from the trials' results alone."""
+        return self.sampler in REMEMBERING
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials may be stopped early."""
+        return self.scheduler != "none"
+
     def check(self, objectives: Sequence[str]) -> None:
         """ValueError where the sampler or the scheduler knows one objective only, and there are several."""
-        if len(objectives) > 1 and (self.sampler in ONE_OBJECTIVE or self.scheduler != "none"):
+        if len(objectives) > 1 and (self.sampler in ONE_OBJECTIVE or self.prunes):
             able = ", ".join(name for name in SAMPLERS if name not in ONE_OBJECTIVE)
             raise ValueError(
                 f"sampler {self.sampler} with scheduler {self.scheduler} cannot improve {', '.join(objectives)} "
                 f"together: use --scheduler none and one of {able}"
             )
 
-    def study(
-        self, *, seed: int, cell: str, begun: int, objectives: Sequence[str], fields: Sequence[str]
-    ) -> optuna.Study:
+    def study(self, *, seed: int, cell: str, objectives: Sequence[str], fields: Sequence[str]) -> optuna.Study:
         """An empty in-memory study of one cell; the tables, not Optuna's storage, are its memory.
 
         Args:
             seed: of the run, for the random draws that all its cells share.
-            cell: its name, which the model is seeded from.
-            begun: trials that the tables hold. The model is seeded anew with it, or it would propose points again.
+            cell: its name. Each trial's model is seeded from it and the trial's number, so that a resumed search
+                proposes what the uninterrupted one would have.
             objectives: names in `study.config.OBJECTIVES`.
             fields: what the cells of the run search.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with warnings.catch_warnings():  # multivariate and constant_liar have been stable for years
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            model = SAMPLERS[self.sampler](crc32(f"{seed}:{cell}".encode()) + begun)
         draw = sobol_draws(seed, fields) if self.sampler == "sobol" else random_draws(seed)
-        sampler = PairedSampler(model, draw, STARTUP_TRIALS)
+        sampler = PairedSampler(lambda number: self._model(f"{seed}:{cell}:{number}"), draw, STARTUP_TRIALS)
         directions = [OBJECTIVES[name] for name in objectives]
         return optuna.create_study(directions=directions, sampler=sampler, pruner=PRUNERS[self.scheduler]())
+
+    def _model(self, seeded_by: str) -> BaseSampler:
+        with warnings.catch_warnings():  # multivariate and constant_liar have been stable for years
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return SAMPLERS[self.sampler](crc32(seeded_by.encode()))

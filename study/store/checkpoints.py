@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from study.config import HOUSEKEEPING, TrialConfig, parse_config
-from study.store.storage import TEMPORARY_PREFIX, Storage, file_name
+from study.store.storage import Storage, file_name
 
 FOLDER = "checkpoints"
 LONGEST_HEAD = 2**16  # bytes; a config has about 1,500
@@ -71,13 +71,13 @@ class Checkpoints:
     def begun(self, finished: Collection[str], warn: Callable[[str], None]) -> dict[str, TrialConfig]:
         """At a start: the config of each trial that can go on. What is of finished trials, or damaged, is removed."""
         configs = {}
-        for name in self.storage.names(FOLDER, hidden=True):
+        self.storage.remove_temporary([FOLDER])
+        for name in self.storage.names(FOLDER):
             path = f"{FOLDER}/{name}"
             try:
                 head = Head.parse(self.storage.read(path, first=LONGEST_HEAD))
             except ValueError as error:
-                if not name.startswith(TEMPORARY_PREFIX):  # what a killed writer left is no loss
-                    warn(f"{path} {error}: the trial starts anew")
+                warn(f"{path} {error}: the trial starts anew")
                 self.storage.remove(path)
                 continue
             if head.trial_id in finished or path != _name(head.trial_id):

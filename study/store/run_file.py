@@ -14,6 +14,7 @@ from study.store.provenance import machine, provenance
 from study.store.storage import RUN_FILE, Storage, read_json, write_json
 
 SHOWN_DIFFERENCES = 8
+REPAIR = "Put a copy of it back; or --fresh starts the run anew, and --run NAME another one."
 
 
 def open_run_file(
@@ -34,15 +35,36 @@ def open_run_file(
     data = dict(fingerprints or {})
     if not storage.exists(RUN_FILE):
         return _new(plan) | {"data": data}
-    content = read_json(storage, RUN_FILE)
+    content = read_run_file(storage, "declaration")
+    try:
+        old = _completed(content["declaration"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(damaged(storage, f"its declaration is none: {type(error).__name__}: {error}")) from None
     known = content.get("data", {})
     differences = [
-        *_differences(_completed(content["declaration"]), _completed(plan.declaration())),
+        *_differences(old, _completed(plan.declaration())),
         *_differences(known, {name: data.get(name, kept) for name, kept in known.items()}, ("data",)),
     ]
     if differences:
         raise ValueError(_refusal(plan, differences))
     return content | {"data": {**known, **data}} | _asked(plan, content.get("confirm_seeds"))
+
+
+def read_run_file(storage: Storage, *keys: str) -> dict[str, Any]:
+    """The run's file; ValueError, with the ways on, where it is damaged or lacks one of these keys."""
+    try:
+        content = read_json(storage, RUN_FILE)
+    except ValueError as error:
+        raise ValueError(f"{error}. {REPAIR}") from None
+    for key in keys:
+        if content.get(key) is None:
+            raise ValueError(damaged(storage, f"it has no {key}"))
+    return content
+
+
+def damaged(storage: Storage, reason: str) -> str:
+    """What is wrong with the run's file, and what repairs it."""
+    return f"{storage.sub(RUN_FILE).location} is damaged: {reason}. {REPAIR}"
 
 
 def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
@@ -53,7 +75,7 @@ def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
 def record_duration(storage: Storage, forecast_seconds: float, measured_seconds: float) -> None:
     """Put the wall clock of a run that was done in one go beside its forecast."""
     wall_clock = {"forecast_seconds": round(forecast_seconds, 1), "measured_seconds": round(measured_seconds, 1)}
-    save_run_file(storage, read_json(storage, RUN_FILE) | {"wall_clock": wall_clock})
+    save_run_file(storage, read_run_file(storage) | {"wall_clock": wall_clock})
 
 
 def _new(plan: Plan) -> dict[str, Any]:

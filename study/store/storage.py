@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self, TypeVar
 
 from pyarrow import fs
@@ -27,7 +28,8 @@ from study.store.locations import parts_shown, shown, told, told_as_os_error
 RESULTS = "results"  # the folder, below the working directory, that holds runs unless --storage says otherwise
 RUN_FILE = "run.json"  # what makes a folder a run
 JOURNAL = "optuna.journal"  # a copy of the run's Optuna studies
-TEMPORARY_PREFIX = ".tmp-"  # Parquet readers skip names that begin with a dot
+TEMPORARY_PREFIX = ".tmp-"
+LONGEST_SHOWN = 60  # characters of what a damaged file holds
 NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 bytes
 # pyarrow's names of the file systems that rename; on HDFS, a file that is replaced is gone for a moment. All others are
 # taken for stores, where a rename is a copy.
@@ -132,11 +134,23 @@ class Storage:
             with ThreadPoolExecutor(1) as pool:  # Ctrl-C between opening and writing would leave an empty object here
                 pool.submit(self._put, target, content).result()
             return
-        folder, _, last = target.rpartition("/")
+        # Not in the file's own folder: Polars and DuckDB read all that lies in a table's, hidden or not.
+        temporary = self._path(TEMPORARY_PREFIX + name.replace("/", "-"))
         if not self._is_store:
-            self.filesystem.create_dir(folder, recursive=True)
-        self._put(f"{folder}/{TEMPORARY_PREFIX}{last}", content)
-        self._move_file(f"{folder}/{TEMPORARY_PREFIX}{last}", target)
+            self.filesystem.create_dir(self.root, recursive=True)
+        self._put(temporary, content)
+        self._move_file(temporary, target)
+
+    def remove_temporary(self, folders: Iterable[str]) -> None:
+        """Remove what killed writers have left of files in these folders."""
+        folders = list(folders)
+        beginnings = tuple(f"{TEMPORARY_PREFIX}{folder}-" for folder in folders)
+        left = [name for name in self.names("", hidden=True) if name.startswith(beginnings)]
+        for folder in folders:  # where earlier versions put them
+            left += [
+                f"{folder}/{name}" for name in self.names(folder, hidden=True) if name.startswith(TEMPORARY_PREFIX)
+            ]
+        self.each(self.remove, left)
 
     def _put(self, path: str, content: bytes) -> None:
         with self._made(path, lambda: self.filesystem.open_output_stream(path)) as stream:
@@ -217,6 +231,7 @@ class Storage:
 
     def _move_file(self, source: str, target: str) -> None:
         if not self._is_store:
+            self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
             self.filesystem.move(source, target)
             return
         # As a store's own move would: Azure's is not there yet.
@@ -275,5 +290,11 @@ def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read_json(storage: Storage, name: str) -> dict[str, Any]:
-    """Read a JSON file; FileNotFoundError when there is none."""
-    return dict(json.loads(storage.read(name)))
+    """Read a JSON file; FileNotFoundError when there is none, ValueError where it does not hold an object."""
+    try:
+        content = json.loads(storage.read(name))
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{storage.sub(name).location} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{storage.sub(name).location} holds no JSON object: {shorten(str(content), LONGEST_SHOWN)}")
+    return content

@@ -1,6 +1,7 @@
 """Memory of a trial: its peak, its share of a GPU, and what freed memory is kept. Imports torch for a GPU alone."""
 
 import ctypes
+import re
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,17 @@ SMALLEST_SHARE = 1 / 16  # the last halving that Ray's four decimals hold exactl
 RESET_PEAK = "5"  # written to clear_refs, it sets the peak of this process back to its present size (man 5 proc)
 
 KEPT_BYTES = {-3: 32 * 2**20, -1: 2**31 - 1}  # mallopt's M_MMAP_THRESHOLD, at its largest, and M_TRIM_THRESHOLD
+
+# What torch, CUDA's libraries, the system and Ray say, each in its own words and mostly without a type of error.
+NO_MEMORY = re.compile(
+    r"OutOfMemory|out of memory|not enough memory|(can't|cannot) allocate memory|low on memory|ALLOC_FAILED",
+    re.IGNORECASE,
+)
+
+
+def line_on_memory(text: str) -> str | None:
+    """The first line of an error that says that memory ran out; None where none does."""
+    return next((line.strip() for line in text.splitlines() if NO_MEMORY.search(line)), None)
 
 
 def keep_freed_memory() -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -38,8 +38,9 @@ class Display:
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
+        """A line that stays; lost where the terminal is gone or cannot show it, which ends no run."""
+        with suppress(OSError, ValueError):  # UnicodeError and writing to what is closed are ValueErrors
+            self.console.print(text, markup=False, soft_wrap=True)  # a location is copied whole
 
     @contextmanager
     def live(self, prepared: PreparedRun, slots: Callable[[], int]) -> Iterator[None]:
@@ -52,19 +53,26 @@ class Display:
         if not self.console.is_terminal:
             yield
             return
-        with Live(
+        self._live = Live(
             console=self.console,
             get_renderable=self._render,
             refresh_per_second=REFRESHES_A_SECOND,
             transient=True,
-        ) as self._live:
+        )
+        try:
+            with suppress(OSError, ValueError):
+                self._live.start()
             yield
+        finally:
+            with suppress(OSError, ValueError):  # the terminal is gone
+                self._live.stop()
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """Take a new row in; off a terminal say so now and then."""
         self._take_in(row)
         if row["status"] == "failed":
-            self.say(f"{row['trial_id']} failed: {(row.get('error') or 'unknown').splitlines()[-1]}")
+            reason = (row.get("error") or "unknown").splitlines()[-1]
+            self.say(f"{row['trial_id']} failed, the next start runs it again: {reason}")
         quiet_for = time.monotonic() - self._last_line
         if self._live is None and (quiet_for > PLAIN_LINE_SECONDS or self._done == self._trial_count):
             self._last_line = time.monotonic()

@@ -1,5 +1,6 @@
 """The Ray callback that turns reports into rows. It runs in the driver, the only process that writes tables."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from study.search.cells import Job
 from study.store.checkpoints import Checkpoints
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
+from study.training.memory import line_on_memory
 from study.tuner.messages import (
     MESSAGE,
     EpochDone,
@@ -27,6 +29,8 @@ from study.tuner.messages import (
     outcome_of,
     rows_of_layers,
 )
+
+logger = logging.getLogger(__name__)
 
 ERROR_LINES = 20  # of a traceback kept in the table
 
@@ -41,7 +45,8 @@ class Listener(Protocol):
 class Recorder(DriverOnly, Callback):
     """Holds a trial's epochs until it ends, then writes its weights, layers, epochs, and its row: the commit mark.
 
-    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not.
+    A trial that is interrupted reports no outcome and leaves nothing but its checkpoint, which a finished one does not
+    leave, and one that failed does.
     """
 
     def __init__(
@@ -96,8 +101,7 @@ class Recorder(DriverOnly, Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """The trial raised, or its worker was lost, more often than is allowed."""
         file = trial.error_file  # trial.get_error() looks where it is not yet
-        error = _innermost(Path(file).read_text()) if file else "unknown error"
-        status = "out_of_memory" if "OutOfMemoryError" in error else "failed"  # Ray's own, for a worker it has killed
+        status, error = verdict(Path(file).read_text() if file else "unknown error")
         self._commit_trial(trial, status, {"error": error})
 
     def _attempts(self, trial: Any) -> int:
@@ -124,12 +128,15 @@ class Recorder(DriverOnly, Callback):
         except OSError as error:  # raised here, it would count as the trial's own failure
             self._on_storage_error(error)
             return
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and row["status"] != "failed":  # which is open again at the next start
             with suppress(OSError):  # the next start removes it
                 self._checkpoints.remove(job.trial_id)
         self._studies.tell(job.trial_id, row)
         for listener in self._listeners:
-            listener.trial_finished(row)
+            try:
+                listener.trial_finished(row)
+            except Exception:  # raised here, it would end the run
+                logger.exception("%s was not told of %s", type(listener).__name__, job.trial_id)
 
     def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
@@ -155,6 +162,9 @@ class Recorder(DriverOnly, Callback):
         }
 
 
-def _innermost(text: str) -> str:
-    """The last lines of a traceback, where the cause is."""
-    return "\n".join(text.strip().splitlines()[-ERROR_LINES:])
+def verdict(text: str) -> tuple[str, str]:
+    """Status and error of a trial that left this traceback; Ray kills workers where a node's memory runs low."""
+    memory = line_on_memory(text)
+    if memory is not None:
+        return "out_of_memory", memory
+    return "failed", "\n".join(text.strip().splitlines()[-ERROR_LINES:])  # where the cause is

@@ -14,12 +14,17 @@ from typing import Any
 import study.tuner.ray_environment  # noqa: F401
 
 import ray
+from filelock import FileLock, Timeout
 from ray._private import ray_constants, services, worker
 from ray.exceptions import RayError
 
+from study.tuner.stopping import limited
+
 CONNECT_SECONDS = 5.0
+START_SECONDS = 300.0  # for a start: Ray gives its own processes 30, and it is tried twice
 # Even where TMPDIR leads elsewhere: the paths of Ray's sockets must fit 107 bytes.
 TEMPORARY = Path("/tmp")  # noqa: S108, names in it are made by tempfile
+PREFIX, HELD = "study-ray-", "held"  # of our folders, and the file in each that its driver holds locked
 CLIENT = "ray://"  # runs the driver's part inside the cluster, where it cannot write this machine's files
 
 
@@ -32,6 +37,7 @@ def ray_session(address: str | None) -> Iterator[str | None]:
 
     Raises:
         ValueError: no cluster answers, or it cannot be joined.
+        RuntimeError: Ray does not start here.
         KeyboardInterrupt: SIGTERM came while Ray started.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what went wrong is in the tables and on the display
@@ -42,7 +48,8 @@ def ray_session(address: str | None) -> Iterator[str | None]:
     _check_answers(address)
     with nullcontext("") if address else own_folder() as folder:
         try:
-            _join(address) if address else _start(folder)
+            with limited(START_SECONDS):
+                _join(address) if address else _start_patiently(folder)
         except SystemExit:  # how Ray's own handler of SIGTERM ends a program
             raise KeyboardInterrupt from None
         try:
@@ -52,32 +59,28 @@ def ray_session(address: str | None) -> Iterator[str | None]:
             ray.shutdown()
 
 
-def own_folder() -> TemporaryDirectory[str]:
+@contextmanager
+def own_folder() -> Iterator[str]:
     """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
 
-    It bears the driver's pid, by which a later start knows it for one that a killed driver has left.
+    A lock in it tells whether its driver lives; a pid would not, for containers may share /tmp and not their pids.
     """
-    _remove_orphans()
-    return TemporaryDirectory(prefix=f"study-ray-{os.getpid()}-", dir=TEMPORARY, ignore_cleanup_errors=True)
+    with FileLock(TEMPORARY / f"{PREFIX}{os.getuid()}.lock"):  # no other start sees the folder without its lock
+        _remove_orphans()
+        folder = TemporaryDirectory(prefix=PREFIX, dir=TEMPORARY, ignore_cleanup_errors=True)
+        held = FileLock(Path(folder.name) / HELD)
+        held.acquire()
+    with folder as name, held:
+        yield name
 
 
 def _remove_orphans() -> None:
-    """Remove this user's folders whose drivers are dead."""
-    for folder in TEMPORARY.glob("study-ray-*-*"):
-        with suppress(OSError):  # another driver that starts may have been faster
-            pid = folder.name.split("-")[2]
-            if pid.isdecimal() and folder.lstat().st_uid == os.getuid() and not _lives(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
+    """Remove this user's folders that no driver holds."""
+    for held in TEMPORARY.glob(f"{PREFIX}*/{HELD}"):
+        with suppress(OSError, Timeout):
+            if held.lstat().st_uid == os.getuid():
+                with FileLock(held, timeout=0):
+                    shutil.rmtree(held.parent, ignore_errors=True)
 
 
 def _drop(*_: object, **__: object) -> None:
@@ -91,6 +94,20 @@ def _join(address: str) -> None:
         raise ValueError(f"no Ray cluster answers at {address}: {error}") from error
     except (RayError, RuntimeError) as error:  # another version of Ray or Python there, or no token here
         raise ValueError(f"the Ray cluster at {address} cannot be joined: {' '.join(str(error).split())}") from error
+
+
+def _start_patiently(folder: str) -> None:
+    """Start Ray, once more where it fails: it gives its own processes 30 s, which a loaded machine may exceed."""
+    try:
+        _start(folder)
+    except Exception:  # a bare one, where time is up
+        ray.shutdown()
+        try:
+            _start(folder)
+        except Exception as error:
+            raise RuntimeError(
+                f"Ray does not start on this machine, tried twice: {' '.join(str(error).split())}"
+            ) from error
 
 
 def _start(folder: str) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import study.tuner.ray_environment  # noqa: F401
@@ -15,7 +15,8 @@ import study.tuner.ray_environment  # noqa: F401
 import ray
 
 GO_ON = "What had finished is on disk; the same command goes on from there."
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C; a job server's or a scheduler's way to stop
+# Ctrl-C; a job server's or a scheduler's way to stop; a session that is closed, as of ssh.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TUNE_SIGNAL = signal.SIGUSR1  # on it Tune ends its loop in good order
 LOOK_SECONDS = 1.0  # between two looks at the cluster
 HEAD, NODE = "its head", "the node of this driver"
@@ -44,9 +45,10 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """SIGINT and SIGTERM end the block in good order. To be entered after ray.init(), which sets handlers of its own.
+    """STOP_SIGNALS end the block in good order. To be entered after ray.init(), which sets handlers of its own.
 
-    Off the main thread, where no handler can be set, it does nothing.
+    A signal that is ignored, as SIGHUP is under `nohup`, stays so. Off the main thread, where no handler can be set,
+    it does nothing.
 
     Raises:
         KeyboardInterrupt: signalled again, or before Tune was listening.
@@ -55,13 +57,35 @@ def stoppable() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.on_signal) for number in STOP_SIGNALS}
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.on_signal) for number in heard}
     before[TUNE_SIGNAL] = signal.signal(TUNE_SIGNAL, signal.default_int_handler)  # until Tune sets its own
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """End the program with exit code 1 where the block, the start of Ray, takes longer.
+
+    Ray waits for ever for a part of it that was killed while it started, deaf to exceptions and signals.
+    """
+    timer = threading.Timer(seconds, _give_up, [f"Ray has not started in {seconds:g} s"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up(reason: str) -> None:
+    with suppress(OSError):  # the terminal is gone too
+        print(f"\nerror: {reason}. {GO_ON}", file=sys.stderr, flush=True)
+    os._exit(FAILED)
 
 
 @contextmanager
@@ -93,10 +117,7 @@ def _watch(places: dict[str, tuple[str, int]], last_will: Callable[[], None], en
                 answered[name] = time.monotonic()
             elif time.monotonic() - answered[name] > PATIENCE_SECONDS[name] and not ended.is_set():
                 last_will()
-                where = ":".join(map(str, place))
-                print(f"\nerror: the Ray cluster is gone: {name} at {where} is silent. {GO_ON}", file=sys.stderr)
-                sys.stderr.flush()
-                os._exit(FAILED)
+                _give_up(f"the Ray cluster is gone: {name} at {':'.join(map(str, place))} is silent")
 
 
 def _places() -> dict[str, tuple[str, int]]:

@@ -20,6 +20,7 @@ from study.trainer import Training
 from study.training.memory import (
     cap_memory,
     keep_freed_memory,
+    line_on_memory,
     peak_memory_bytes,
     release_freed_memory,
     reset_peak_memory,
@@ -54,10 +55,11 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: C
     try:
         build = partial(Training, fields, images, torch.device(device), loaders)
         ending |= _train(build, attempt, config["trial_id"], config["phase"] == CONFIRM, checkpoints)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+    except (MemoryError, RuntimeError, OSError) as error:
+        reason = line_on_memory(f"{type(error).__name__}: {error}")
+        if reason is None and not isinstance(error, MemoryError):
             raise
-        ending |= {"status": "out_of_memory", "error": str(error)}
+        ending |= {"status": "out_of_memory", "error": reason or repr(error)}
     done = TrialDone(finished_at=datetime.now(UTC), peak_memory_bytes=peak_memory_bytes(device), **ending)
     gc.collect()  # the process is used again for the next trial
     release_freed_memory()
@@ -119,12 +121,6 @@ def _save(checkpoints: CheckpointService, trial_id: str, config: TrialConfig, co
         checkpoints.save(trial_id, config, content)
     except OSError as error:
         send(Note(f"no checkpoint of {trial_id} could be written: {error}"))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """On a CPU torch's allocator raises a RuntimeError like any other, told apart by its words alone."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def _device_name(device: str) -> str:
