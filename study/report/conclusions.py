@@ -26,7 +26,8 @@ def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     rows = rows[rows["phase"] == CONFIRM]
     for cell, seeds in rows.groupby("cell", sort=False):
         if cell in run.facts["compared"] and len(seeds) >= run.confirmations_of(str(cell)):
-            numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
-            accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
+            known = seeds[seeds["score"].notna()]  # without those that failed, as the sweep itself is told
+            numbers = known["trial_id"].str.rpartition(":")[2].astype(int)
+            accuracies = dict(zip(numbers.tolist(), known["score"].tolist(), strict=True))
             baseline = run.baselines_of(run.proxies[str(cell)]).get(LINEAR, {})
             yield CellResult(run.facts["compared"][cell], accuracies, baseline.get("validation_accuracy", 0.0))

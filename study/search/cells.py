@@ -130,8 +130,10 @@ class CellStudy:
         self._open[phase].discard(number)
         if phase == SEARCH:
             self._searched.append(row)
-        else:
-            self._confirmed[number] = row["val_accuracy"] if row["status"] == "ok" else 1.0 / row["num_classes"]
+        elif row["status"] == "ok":
+            self._confirmed[number] = row["val_accuracy"]
+        elif row["status"] == "diverged":  # a seed that failed for the environment's reasons says nothing of the net
+            self._confirmed[number] = 1.0 / row["num_classes"]
 
     def _best_fields(self) -> dict[str, Any]:
         """The searched fields of the best trial by the first objective; the known point where nothing was searched."""
