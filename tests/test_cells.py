@@ -148,6 +148,19 @@ def test_a_lost_confirmation_counts_as_chance_among_the_classes_that_there_are(t
     assert dict(told[-1].accuracies) == {0: 0.25, 1: 0.25}
 
 
+@pytest.mark.parametrize("status", ["failed", "out_of_memory"])
+def test_a_confirmation_that_failed_for_the_environments_reasons_counts_nowhere(tiny_plan: Plan, status: str) -> None:
+    plan = dataclasses.replace(tiny_plan, cells=tiny_plan.cells[:1])
+    studies, told = CellStudies(plan), []
+    studies._plan = dataclasses.replace(plan, next_cells=lambda results: told.extend(results) or ())
+    while not studies.finished:
+        job = studies.next_job()
+        lost = job.trial_id.endswith("confirm:0")
+        row = row_of(job, status, None) | {"num_classes": None} if lost else row_of(job)
+        studies.tell(job.trial_id, row)
+    assert dict(told[-1].accuracies) == {1: 0.5}
+
+
 def test_more_trials_extend_a_finished_run(tiny_sweep, tiny_plan: Plan) -> None:
     rows = [row_of(job) for job in run_all(CellStudies(tiny_plan), by_learning_rate)]
     more = make_plan(tiny_sweep, overrides=Overrides(seed=7, trials_per_cell=3))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from study.analysis.mixing import SETTINGS
 from study.bench.generated_run import GeneratedRun
 from study.report.blocks import DASH
 from study.report.commands import commands_of
@@ -143,6 +144,8 @@ ODD_RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
 def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
     columns, axes = ODD_RUNS[name]
     trials = small.trials.assign(**columns)
+    settings = [setting for setting in SETTINGS if setting in trials and setting not in axes]
+    trials = trials.assign(**{setting: [trials[setting].iloc[0]] * len(trials) for setting in settings})
     facts = {**small.facts, "compared": {"cell": dict.fromkeys(axes)}}
     odd = dataclasses.replace(small, trials=trials, facts=facts)
     assert "What to distrust" in text_of(render_page(odd))

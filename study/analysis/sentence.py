@@ -161,7 +161,7 @@ class _Teller:
         return f"{of_these}, {cell_name(leader, self.named)} has the highest mean: {self._score(leader)}"
 
     def _score(self, cell: "pd.Series[Any]") -> str:
-        share = f"share {in_two_digits(cell['trained_low'], cell['trained_high'])}"
+        share = f"share that trains {in_two_digits(cell['trained_low'], cell['trained_high'])}"
         slope = cell["activation_slope"]
         told = "" if "activation_slope" in self.axes or pd.isna(slope) else f"; activation slope {slope:g}"
         return f"{METRICS[cell['metric']].words} {score_words(cell)} ({share}{told})"

@@ -73,7 +73,7 @@ def score_words(cell: "pd.Series[Any]") -> str:
     if trained == seeds:
         return f"{mean} over {plural(seeds, 'seed')}, which {'all ' if seeds > 1 else ''}trained"
     diverged = ", diverged ones as chance" if cell["diverged"] else ""
-    return f"{mean} among the {trained} of {plural(seeds, 'seed')} that trained ({cell['mean']:.3f} over all{diverged})"
+    return f"{mean} among the {trained} of {plural(seeds, 'seed')} that trained, {cell['mean']:.3f} over all{diverged}"
 
 
 def share_words(cell: "pd.Series[Any]") -> str:
