@@ -139,7 +139,10 @@ def test_limits_in_words_leave_open_what_the_data_do() -> None:
     assert limits("bracket", 44, 110) == f"{half} in every seed up to depth 44, in none from 110 on"
     assert limits("bracket", 44, math.nan) == f"{half} in every seed up to depth 44, deeper in some"
     assert limits("bracket", math.nan, 110) == f"{half} in some seeds, and from depth 110 on in none"
-    assert limits("flat", math.nan, math.nan) == f"{half} in 5 of 6 seeds, with no clear change over depth"
+    assert limits("flat", math.nan, math.nan) == f"{half} in 5 of 6 seeds, with no clear trend over depth"
+    assert (
+        limits("between", 20, 44) == f"{half} in most seeds at depths 20 to 44, in fewer when shallower and when deeper"
+    )
     assert limits("logistic", math.nan, 110) == f"{half} in half of the seeds at depth 60 […, 110]"
     assert limits("beyond", 110, math.nan) == f"{half} in every seed at every depth tried, the deepest 110"
 
