@@ -22,9 +22,10 @@ except ValueError as error:
 trials = pd.read_parquet(f"{folder}/trials")
 confirmed = trials[trials["phase"] == "confirm"]
 
-# A seed that diverged or failed has no accuracy: it counts as chance, or the recipes that fail most would gain by it.
-score = confirmed["val_accuracy"].where(confirmed["status"] == "ok", 1 / confirmed["num_classes"])
-cells = score.groupby([confirmed["recipe"], confirmed["depth"]]).agg(["mean", "std", "count"])
+# A seed that diverged has no accuracy: it counts as chance, or the recipes that diverge most would gain by it. By cell:
+# other columns may leave something out that the run compared.
+score = confirmed["val_accuracy"].mask(confirmed["status"] == "diverged", 1 / confirmed["num_classes"])
+cells = score.groupby([confirmed["run"], confirmed["cell"]]).agg(["mean", "std", "count"])
 print(cells.round(3))
 
 # The intervals of the report, and a comparison on equal seeds; pandas alone would do, but these are tested.

@@ -52,8 +52,9 @@ class CellResult:
 
     Attributes:
         compared: the compared names and the cell's values.
-        accuracies: confirm seed's number to validation accuracy; a seed that diverged or failed has chance. While
-            seeds are added to a cell, those that it had before.
+        accuracies: confirm seed's number to validation accuracy; a seed that diverged has chance, one that failed or
+            ran out of memory is not among them. Empty where the search left nothing to confirm, or all seeds failed.
+            While seeds are added to a cell, those that it had before.
         linear_baseline: validation accuracy of logistic regression on the images that the cell's trials see; where it
             searches `image_size` or `train_images`, on the whole data set.
     """

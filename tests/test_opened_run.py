@@ -100,6 +100,12 @@ def test_what_to_distrust_is_said(run: OpenedRun) -> None:
     assert "2 kinds of device" in warnings(run, device=["cpu"] * 20 + ["cuda"] * 20)
     assert "No cell beats logistic regression" in warnings(run, val_accuracy=0.5, status="ok")
     assert "40 pruned" in warnings(run, status="pruned")
+    assert "Confirmed ones that diverged count as chance, the others nowhere" in warnings(run, status="failed")
+    assert (
+        "on 270 images, which all seeds share: for these alone 0.900 is known to \N{PLUS-MINUS SIGN}0.036"
+        in warnings(run, dataset="digits", val_accuracy=0.9, status="ok")
+    )
+    assert "images, which all seeds share" not in warnings(run, dataset="fashion_mnist")
     assert "nearly a linear model" in warnings(run, activation_slope=0.9)
     part = dataclasses.replace(run, trials=run.trials.head(9))
     assert "The run is not finished: 9 of 40 trials" in warnings(part)

@@ -54,7 +54,7 @@ def test_a_curve_has_lines_crosses_and_levels_and_plotly_reads_no_html_from_data
     assert names == [
         "&lt;b&gt;a",
         "residual",
-        "some seeds diverged or failed",
+        "some seeds diverged",
         "chance 0.100",
         "linear baseline 0.850",
         "nearest neighbour 0.900",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from study.analysis.mixing import SETTINGS
 from study.bench.tables import GeneratedRun
 from study.report.blocks import DASH
 from study.report.commands import commands_of
@@ -148,6 +149,8 @@ ODD_RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
 def test_odd_runs_have_a_page_and_a_text(small: OpenedRun, name: str) -> None:
     columns, axes = ODD_RUNS[name]
     trials = small.trials.assign(**columns)
+    settings = [setting for setting in SETTINGS if setting in trials and setting not in axes]
+    trials = trials.assign(**{setting: [trials[setting].iloc[0]] * len(trials) for setting in settings})
     facts = {**small.facts, "compared": {"cell": dict.fromkeys(axes)}}
     odd = dataclasses.replace(small, trials=trials, facts=facts)
     assert "What to distrust" in text_of(render_page(odd))
@@ -297,3 +300,17 @@ def test_an_adaptive_sweeps_report_begins_with_its_own_frontier() -> None:
     assert conclusions_of(elsewhere, part) == []
     going = dataclasses.replace(part, trials=part.trials.head(2))
     assert conclusions_of(frontier, going) == []
+
+
+def test_a_sweeps_own_rule_is_not_told_of_seeds_that_failed_for_the_environments_reasons() -> None:
+    frontier = open_run(REFERENCE / "depth_frontier-quick")
+    (part,) = frontier.parts
+    deep = part.trials["trial_id"].str.endswith("depth=158,recipe=isometric_nonlinear:confirm:0")
+    assert deep.sum() == 1
+    said = {}
+    for status in ("ok", "diverged", "failed"):
+        trials = part.trials.assign(status=part.trials["status"].mask(deep, status))
+        said[status] = " ".join(conclusions_of(frontier, dataclasses.replace(part, trials=trials)))
+    whole, lost, kept = (float(re.search(r"not at 158 layers \((0\.\d+)\)", said[one])[1]) for one in said)
+    assert lost == pytest.approx(whole - (0.926 - 0.1) / 3, abs=0.03)
+    assert abs(kept - whole) < 0.05

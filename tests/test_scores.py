@@ -83,13 +83,17 @@ def test_difference_is_over_equal_index_values_and_stays_in_range() -> None:
     assert -1.0 <= difference.low <= difference.high <= 1.0
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed", "out_of_memory"])
-def test_a_failure_scores_chance_whatever_its_row_holds(status: str) -> None:
-    rows = confirmed(seed=[1, 2, 3], val_accuracy=[0.9, None, 0.7], status=["ok", status, status])
+def test_divergence_scores_chance_whatever_its_row_holds_and_a_fault_is_no_row() -> None:
+    rows = confirmed(
+        seed=[1, 2, 3, 4, 5],
+        val_accuracy=[0.9, None, 0.7, 0.7, None],
+        status=["ok", "diverged", "diverged", "failed", "out_of_memory"],
+    )
     scores = confirmed_rows(rows, "val_accuracy", ["depth"])
     assert scores["score"].tolist() == pytest.approx([0.9, 0.1, 0.1])
     assert scores["diverged"].tolist() == [False, True, True]
     assert scores["at_chance"].tolist() == [False, True, True]
+    assert scores["trained"].tolist() == [True, False, False]
 
 
 def test_search_pruned_and_unmeasured_rows_do_not_count() -> None:
@@ -112,23 +116,23 @@ def test_trained_is_half_of_the_way_to_perfect() -> None:
     assert confirmed_rows(rows, "val_accuracy", ["depth"])["trained"].tolist() == [False, False, True]
 
 
-def test_a_failed_row_without_num_classes_takes_that_of_its_data_set() -> None:
+def test_a_row_without_num_classes_takes_that_of_its_data_set() -> None:
     rows = confirmed(
         seed=[1, 1, 2, 3],
         val_accuracy=[0.9, 0.9, None, None],
         phase=["search", "search", "confirm", "confirm"],
-        status=["ok", "ok", "failed", "out_of_memory"],
+        status=["ok", "ok", "diverged", "diverged"],
         dataset=["digits", "cifar100", "cifar100", "digits"],
         num_classes=[10, 100, None, None],
     )
-    assert confirmed_rows(rows, "val_accuracy", ["depth"])["score"].tolist() == pytest.approx([0.01, 0.1])
+    assert confirmed_rows(rows, "val_accuracy", ["dataset"])["score"].tolist() == pytest.approx([0.01, 0.1])
 
 
-def test_a_score_is_the_accuracy_or_chance_also_where_the_failed_row_knows_no_classes() -> None:
+def test_a_score_is_the_accuracy_or_chance_and_what_ended_otherwise_has_none() -> None:
     status = ["ok", "diverged", "failed", "pruned", "ok"]
     rows = confirmed(val_accuracy=[0.9, None, None, None, None], status=status, num_classes=[4, 4, None, 4, 4])
     found = scored(rows, ["phase"])
-    assert found["score"].tolist() == pytest.approx([0.9, 0.25, 0.25, 0.25, math.nan], nan_ok=True)
+    assert found["score"].tolist() == pytest.approx([0.9, 0.25, *[math.nan] * 3], nan_ok=True)
     assert found["chance"].tolist() == [0.25] * 5
     assert scored(rows.iloc[:0], ["phase"]).empty
 

@@ -98,15 +98,17 @@ def test_test_accuracy_stands_in_the_table_and_on_the_page(tmp_path) -> None:
     for cell, tests in cells.items():
         for seed, test in enumerate(tests):
             trial = row(cell, seed, 0.9, dataset="digits", depth=8, recipe=cell) | {"test_accuracy": test}
-            writer.append([trial | {"status": "ok" if test else "failed"}])
+            writer.append([trial | {"status": "ok" if test else "diverged"}])
     write_json(storage, "run.json", {"run": "r", "compared": {cell: {"recipe": cell} for cell in cells}})
     said = " ".join(summary(storage).split())
     assert "test 0.715" in said
-    assert "test 0.100" in said  # both seeds failed: chance
+    assert "test 0.100" in said  # both seeds diverged: chance
+    assert "trained 2/2 [0.16, 1.00]" in said
+    assert "trained 0/2 [0.00, 0.84]" in said
     assert said.count("Intervals are over seeds") == 1
     (part,) = OpenedRun.at(storage).parts
     numbers = next(block for block in curve_section(part, "x").blocks if block.title == "The numbers")
-    column = list(numbers.columns).index("test accuracy")
+    column = list(numbers.columns).index("test accuracy, all seeds")
     assert sorted(cells[column].split()[0] for cells in numbers.rows) == ["0.100", "0.715"]
     assert not numbers.folded
 
@@ -140,7 +142,10 @@ def test_limits_in_words_leave_open_what_the_data_do() -> None:
     assert limits("bracket", 44, 110) == f"{half} in every seed up to depth 44, in none from 110 on"
     assert limits("bracket", 44, math.nan) == f"{half} in every seed up to depth 44, deeper in some"
     assert limits("bracket", math.nan, 110) == f"{half} in some seeds, and from depth 110 on in none"
-    assert limits("flat", math.nan, math.nan) == f"{half} in 5 of 6 seeds, with no clear change over depth"
+    assert limits("flat", math.nan, math.nan) == f"{half} in 5 of 6 seeds, with no clear trend over depth"
+    assert (
+        limits("between", 20, 44) == f"{half} in most seeds at depths 20 to 44, in fewer when shallower and when deeper"
+    )
     assert limits("logistic", math.nan, 110) == f"{half} in half of the seeds at depth 60 […, 110]"
     assert limits("beyond", 110, math.nan) == f"{half} in every seed at every depth tried, the deepest 110"
 

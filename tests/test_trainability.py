@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from study.analysis.trainability import _fit, fit_loss, loss_bands, loss_fits, trainability_limit, trainability_limits
+from study.analysis.trainability import (
+    _fit,
+    _window,
+    fit_loss,
+    loss_bands,
+    loss_fits,
+    trainability_limit,
+    trainability_limits,
+)
 
 
 def outcomes(**trained_by_depth: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +85,37 @@ def test_no_failure_no_success_and_a_rise_are_no_limit() -> None:
     assert trainability_limit(*outcomes(d8=[0, 3], d110=[3, 0])).method == "rising"
     assert trainability_limit(*outcomes(d8=[2, 8], d20=[5, 5], d110=[8, 2])).method == "rising"
     assert trainability_limit(*outcomes(d8=[1, 3], d20=[2, 2], d110=[3, 1])).method == "flat"
+
+
+def test_training_at_20_alone_is_said_as_what_it_is() -> None:
+    """Failing at 8 layers, training at 20, failing at 110 was once "no clear change over depth"."""
+    for counts in (
+        {"d8": [0, 3], "d20": [3, 0], "d110": [0, 3]},
+        {"d8": [0, 3], "d14": [1, 2], "d20": [3, 0], "d44": [2, 1], "d110": [0, 3], "d200": [0, 3]},
+    ):
+        found = trainability_limit(*outcomes(**counts))
+        assert (found.method, found.low, math.isnan(found.limit)) == ("between", 20, True)
+        assert found.high == (20 if len(counts) == 3 else 44)
+    for counts in (
+        {"d8": [0, 2], "d20": [2, 0], "d110": [0, 2]},  # P = 1/6 on either side
+        {"d8": [1, 2], "d20": [3, 0], "d110": [1, 2]},
+        {"d8": [3, 0], "d20": [0, 3], "d110": [3, 0]},  # the other way round
+    ):
+        assert trainability_limit(*outcomes(**counts)).method == "flat"
+
+
+@pytest.mark.parametrize(
+    ("chances", "found"),
+    [((0.5,) * 4, 0.02), ((0.2,) * 4, 0.02), ((0.9, 0.7, 0.4, 0.1), 0.01), ((0.6, 0.5, 0.4, 0.3), 0.02)],
+)
+def test_a_window_is_rarely_found_where_there_is_none(chances: tuple[float, ...], found: float) -> None:
+    """.01 of simulations or less at 3, 5 and 10 seeds; where P is .2, .9, .9, .2 it is found in .24, .66 and .97."""
+    generator = np.random.default_rng(0)
+    depths, share = np.repeat([8.0, 20, 44, 110], 5), np.repeat(chances, 5)
+    limits = [_window(depths, generator.random(20) < share) for _ in range(300)]
+    assert np.mean([one is not None for one in limits]) <= found
+    there = [_window(depths, generator.random(20) < np.repeat([0.2, 0.9, 0.9, 0.2], 5)) for _ in range(200)]
+    assert np.mean([one is not None for one in there]) == pytest.approx(0.66, abs=0.1)
 
 
 def test_the_null_deviance_is_scipys_likelihood_ratio_test() -> None:

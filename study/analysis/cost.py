@@ -15,7 +15,9 @@ from study.analysis.scores import KNOWN_POINT, groups_of, scored, select
 from study.config import OBJECTIVES
 
 UNKNOWN_DEVICE = "unknown"  # of trials that ended before they could say, where the others ran on several
-RANDOM_SAMPLERS = ("random", "qmc", "sobol")
+RANDOM_SAMPLER = "random"
+WHY_NOT = {"sobol": "whose points are laid out evenly together, so that no k of them are k draws"}
+LEARNS = "which learns from earlier trials"
 SECONDS_PER_HOUR = 3_600.0
 
 
@@ -47,10 +49,15 @@ def devices_of(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def pareto_front(frame: pd.DataFrame, *, best: str, cost: str) -> "pd.Series[bool]":
-    """Which rows no other row beats: more of `best` for less of `cost`. Rows with a null are never on the front."""
-    ranked = frame[[best, cost]].dropna().sort_values([cost, best], ascending=[True, False], kind="stable")
-    before = ranked[best].cummax().shift(fill_value=-np.inf)
-    return pd.Series(frame.index.isin(ranked.index[ranked[best] > before]), index=frame.index)
+    """Which rows no other row beats: at least as much of `best` for at most the `cost`, and one of the two strictly.
+
+    Rows that are equal in both do not beat each other. Rows with a null are never on the front.
+    """
+    known = frame[[best, cost]].reset_index(drop=True).dropna()  # by place: an index may repeat
+    highest = known.groupby(cost)[best].max()
+    cheaper = highest.cummax().shift(fill_value=-np.inf)
+    front = (known[best] == known[cost].map(highest)) & (known[best] > known[cost].map(cheaper))
+    return pd.Series(front.reindex(range(len(frame)), fill_value=False).to_numpy(), index=frame.index)
 
 
 def non_dominated(trials: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
@@ -72,7 +79,9 @@ def expected_best(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     sum_i C(i-1, k-1) / C(n, k) x_(i), the unbiased estimator of the best of k fresh trials (Tang et al. 2020, "Showing
     Your Work Doesn't Always Work", which shows that drawing with replacement, as Dodge et al. 2019 do, is biased low).
-    Only for trials that are independent and alike: random search, run to their end.
+    Only for trials that are independent and alike: random search, run to their end. Sobol points spread out more evenly
+    than draws: of 8 on the unit interval it gives .781 for the best of 3 (.75 for draws) and .837 for the best of 4,
+    while the first 4 of them have .876 (2,000 scramblings).
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
     n = len(ordered)
@@ -91,16 +100,16 @@ def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[
     The first search trial of a cell is its recipe's own point and no draw: it is left out.
 
     Raises:
-        ValueError: the trials were chosen by earlier results or stopped early, so the estimate would not hold.
+        ValueError: the trials are no independent draws, or were stopped early, so the estimate would not hold.
     """
     axes = list(by)
     rows = scored(trials, [*axes, "trial_id", "phase"])
     rows = rows[(rows["phase"] == "search") & ~rows["trial_id"].str.endswith(KNOWN_POINT)]
     pruned = int((rows["status"] == "pruned").sum())
-    if sampler not in RANDOM_SAMPLERS:
+    if sampler != RANDOM_SAMPLER:
         raise ValueError(
-            f"the search trials were drawn by {sampler}, and the expected best of k holds only for trials that do not "
-            f"learn from earlier ones ({', '.join(RANDOM_SAMPLERS)})"
+            f"the search trials were proposed by {sampler}, {WHY_NOT.get(sampler, LEARNS)}, and the expected best of k "
+            f"holds only for independent draws (--sampler {RANDOM_SAMPLER})"
         )
     if pruned:
         raise ValueError(f"{pruned} of {len(rows)} search trials were pruned: their final accuracy is unknown")

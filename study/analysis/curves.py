@@ -1,9 +1,10 @@
 """Statistics of a run's `trials` table: DataFrame in, DataFrame or values out. Never Ray, torch or matplotlib.
 
 Axes are column names in words, such as `by=("depth", "recipe")`. Only confirmed rows (`phase == "confirm"`) make a
-statistic, and failed seeds stay in it as chance. Intervals are 95 % and over seeds: they say how far other seeds would
-move the number, not how far another data set would. Random draws come from the numpy Generator given, or from a fixed
-seed, so that the same table always gives the same numbers.
+statistic, and seeds that diverged stay in it as chance. Rows of several settings make none: where those with equal
+axes differ in anything but the seed, a ValueError names it. Intervals are 95 % and over seeds: they say how far other
+seeds would move the number, not how far another data set would. Random draws come from the numpy Generator given, or
+from a fixed seed, so that the same table always gives the same numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.analysis.mixing import DATA_SET, refuse_mixed
 from study.analysis.scores import (
     CONTEXT,
     METRICS,
@@ -25,6 +27,7 @@ from study.analysis.scores import (
     seeded,
     select,
 )
+from study.analysis.shares import trained_shares
 
 Baselines = Mapping[str, Mapping[str, float]]
 """Words for each baseline to its accuracies."""
@@ -39,14 +42,15 @@ def depth_curve(
 ) -> pd.DataFrame:
     """One row for each confirmed cell, sorted by `by` (no names: by `cell`).
 
-    Columns: the `by` names; mean, low, high (`mean_interval`, clipped to [0, 1]; null ends for one seed); seeds;
-    diverged, the seeds that diverged, failed or ran out of memory; at_chance, the seeds that did not train, those
-    included; architecture, activation_slope, learning_rate and chance where all rows of the cell share one value, else
-    null; metric. Repeats of a seed in a cell (several runs, axes left out of `by`) are averaged: they are no new seeds.
+    Columns: the `by` names; mean, low, high over all seeds, a diverged one as chance, which cells are ranked by
+    (`mean_interval`, clipped to [0, 1]; null ends for one seed); seeds; diverged; at_chance, the seeds that did not
+    leave it, diverged ones included; `shares.SHARES`, how many trained and how well those do; CONTEXT and metric.
+    Repeats of a seed in a cell (several runs) are averaged: they are no new seeds.
     """
     axes = list(by) or ["cell"]
     rows = confirmed_rows(trials, metric, axes)
-    cells = seed_scores(rows, axes).groupby(axes, dropna=False, observed=True)
+    scores = seed_scores(rows, axes)
+    cells = scores.groupby(axes, dropna=False, observed=True)
     curve = cells.agg(seeds=("score", "size"), diverged=("diverged", "sum"), at_chance=("at_chance", "sum"))
     generator = seeded(generator)
     intervals = [mean_interval(scores.to_numpy(), generator)[:3] for _, scores in cells["score"]]
@@ -54,8 +58,7 @@ def depth_curve(
     for position, name in enumerate(("mean", "low", "high")):
         curve.insert(position, name, ends[:, position])
     context = rows.groupby(axes, dropna=False, observed=True)[[name for name in CONTEXT if name not in axes]]
-    shared = context.first().where(context.nunique(dropna=False) == 1)
-    return curve.join(shared).assign(metric=metric).reset_index()
+    return curve.join(trained_shares(scores, axes)).join(context.first()).assign(metric=metric).reset_index()
 
 
 def axes_of(curve: pd.DataFrame) -> list[str]:
@@ -77,17 +80,22 @@ def paired_difference(
 
     `a` and `b` choose confirmed rows by column value, such as {"depth": 110, "recipe": "isometric"}; rows with equal
     values of `on` are a pair, and rows without a partner are left out. To compare recipes over all depths, pair on
-    ("depth", "seed"): the interval then takes the pairs as independent. A failed seed counts as chance.
+    ("depth", "seed"): the interval then takes the pairs as independent. A diverged seed counts as chance.
 
     Raises:
-        ValueError: two rows of one side have the same values of `on`.
+        ValueError: two rows of one side have the same values of `on`, or settings differ that neither names.
     """
-    rows = confirmed_rows(trials, metric, [*a, *b, *on])
-    sides = [rows[matches(rows, chosen)].set_index(list(on))["score"] for chosen in (a, b)]
-    for side, chosen in zip(sides, (a, b), strict=True):
+    known = select(trials, [*trials.columns])
+    sides = [known[matches(select(known, [*chosen]), chosen)] for chosen in (a, b)]
+    apart = [name for name in on if name != "seed"]
+    rows = [confirmed_rows(side, metric, [*chosen, *apart]) for side, chosen in zip(sides, (a, b), strict=True)]
+    if DATA_SET not in {*a, *b}:
+        refuse_mixed(pd.concat(rows), apart, [DATA_SET])
+    scores = [side.set_index(list(on))["score"] for side in rows]
+    for side, chosen in zip(scores, (a, b), strict=True):
         if side.index.has_duplicates:
             raise ValueError(f"{dict(chosen)} has several rows with equal {', '.join(on)}: name more columns in `on`")
-    return mean_difference(sides[0], sides[1], generator)
+    return mean_difference(scores[0], scores[1], generator)
 
 
 def best_of_each_cell(trials: pd.DataFrame, *, by: Sequence[str] = ("cell",)) -> pd.DataFrame:
@@ -108,4 +116,4 @@ def best_of_each_cell(trials: pd.DataFrame, *, by: Sequence[str] = ("cell",)) ->
 
 def baseline_accuracy(baseline: Mapping[str, float], metric: str) -> float:
     """The baseline's accuracy on the split that `metric` is measured on."""
-    return float(baseline[METRICS[metric][1]])
+    return float(baseline[METRICS[metric].baseline])

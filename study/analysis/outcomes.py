@@ -29,7 +29,7 @@ def training_outcomes(
 ) -> pd.DataFrame:
     """One row for each confirmed cell: the `by` names, counts of its seeds, and the means that tell outcomes apart.
 
-    Columns: seeds; diverged (any failure); not_learned, the seeds whose accuracy on the training images of the last
+    Columns: seeds; diverged; not_learned, the seeds whose accuracy on the training images of the last
     epoch, in training mode, covers less than TRAINED_SHARE of the way from chance to 1; not_evaluated, those that
     learned, and whose validation accuracy is more than EVALUATION_MARGIN higher by batch than by evaluation
     statistics; not_generalized, the rest that lose more than GENERALIZATION_MARGIN from training to validation images,
@@ -46,7 +46,7 @@ def training_outcomes(
 def seed_outcomes(trials: pd.DataFrame, axes: Sequence[str], metric: str = "val_accuracy") -> pd.DataFrame:
     """`confirmed_rows`, with MEANS and a true or false column for each of FAILURES."""
     known = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *MEANS])))
-    rows = confirmed_rows(known, metric, [*axes, *MEANS])
+    rows = confirmed_rows(known, metric, axes, MEANS)
     train, batch, running = (rows[name].astype(np.float64).mask(rows["diverged"]) for name in MEANS)
     unlearned = way_from_chance(train, rows["chance"]) < TRAINED_SHARE
     unevaluated = ~unlearned & (batch - running > EVALUATION_MARGIN)

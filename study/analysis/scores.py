@@ -1,6 +1,8 @@
 """Confirmed rows of a `trials` table as scores by cell and seed; the interval of a mean. Never Ray or torch.
 
-A score is an accuracy. A seed that diverged, failed or ran out of memory scores chance, 1 / num_classes, and stays.
+A score is an accuracy. A seed that diverged scores chance, 1 / num_classes, and stays: rankings, pairs and frontiers
+count it so. One that failed or ran out of memory says nothing of the method, and counts nowhere. A seed has *trained*
+when it did not diverge and its accuracy covers `TRAINED_SHARE` of the way from chance to 1.
 """
 
 import math
@@ -12,21 +14,37 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-FAILURES = ("diverged", "failed", "out_of_memory")
-KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends: the recipe's own point.
-STATUSES = ("ok", "pruned", *FAILURES)
+from study.analysis.mixing import SETTINGS, refuse_mixed
 
-# Metric -> (words for it, key of the same split in the linear baseline). Only accuracies have a chance level.
+FAULTS = ("failed", "out_of_memory")  # of the environment, not of the method
+KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends: the recipe's own point.
+STATUSES = ("ok", "pruned", "diverged", *FAULTS)
+
+
+class Metric(NamedTuple):
+    """What is known of an accuracy. Only accuracies have a chance level.
+
+    Attributes:
+        baseline: key of the same split's accuracy in a baseline.
+        images: name of the number of the split's images in `study.datasets.table.Dataset`.
+    """
+
+    words: str
+    baseline: str
+    images: str
+
+
 METRICS = {
-    "val_accuracy": ("validation accuracy", "validation_accuracy"),
-    "best_val_accuracy": ("best validation accuracy", "validation_accuracy"),
-    "test_accuracy": ("test accuracy", "test_accuracy"),
+    "val_accuracy": Metric("validation accuracy", "validation_accuracy", "validation_images"),
+    "best_val_accuracy": Metric("best validation accuracy", "validation_accuracy", "validation_images"),
+    "test_accuracy": Metric("test accuracy", "test_accuracy", "test_images"),
 }
 
-# What a reader wants to know of a cell beside its score: all of its rows share it, unless rows were pooled.
-CONTEXT = ("architecture", "activation_slope", "learning_rate", "chance")
+# What a reader wants to know of a cell beside its score: all of its rows share it.
+CONTEXT = ("architecture", "activation_slope", "norm_bias_init", "learning_rate", "chance")
 
 UPPER_QUANTILE = 0.975
+NORMAL_QUANTILE = float(stats.norm.ppf(UPPER_QUANTILE))
 BOOTSTRAP_FROM = 10  # Below ten seeds a resample repeats too few values to show the tails.
 VERDICT_FROM = 5  # Fewer pairs than this make no verdict in words: one odd seed would decide it.
 RESAMPLES = 5_000  # The Monte Carlo error of an interval's end is then about 1 % of its width.
@@ -55,23 +73,30 @@ def seeded(generator: np.random.Generator | None) -> np.random.Generator:
 def mean_interval(values: npt.ArrayLike, generator: np.random.Generator | None = None) -> Estimate:
     """Mean of `values` (n,) and its 95 % interval.
 
-    n < 2: none. n < 10: Student's t, mean +- t(0.975, n-1) * s / sqrt(n). From 10 up: the percentile bootstrap of the
-    mean with both tails set to Phi(-sqrt(n / (n-1)) * t(0.975, n-1)), without which it is too narrow at small n
-    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded percentile interval).
+    n < 10: Student's (`student_interval`). From 10 up: the percentile bootstrap of the mean with both tails set to
+    Phi(-sqrt(n / (n-1)) * t(0.975, n-1)), without which it is too narrow at small n (Hesterberg 2015, "What Teachers
+    Should Know About the Bootstrap", the expanded percentile interval).
+
+    It cannot see failures that did not happen: see `study.analysis.shares`.
     """
+    sample = np.asarray(values, dtype=np.float64)
+    n = len(sample)
+    if n < BOOTSTRAP_FROM:
+        return student_interval(sample)
+    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf(UPPER_QUANTILE, n - 1)))
+    draws = seeded(generator).integers(n, size=(RESAMPLES, n))
+    low, high = np.quantile(sample[draws].mean(axis=1), (tail, 1 - tail))
+    return Estimate(float(sample.mean()), float(low), float(high), n)
+
+
+def student_interval(values: npt.ArrayLike, upper: float = UPPER_QUANTILE) -> Estimate:
+    """Mean of `values` (n,) +- t(upper, n-1) * s / sqrt(n); no interval for n < 2."""
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
     if n < 2:
         return Estimate(float(sample[0]) if n else math.nan, math.nan, math.nan, n)
-    mean = float(sample.mean())
-    t = float(stats.t.ppf(UPPER_QUANTILE, n - 1))
-    if n < BOOTSTRAP_FROM:
-        half_width = t * float(sample.std(ddof=1)) / math.sqrt(n)
-        return Estimate(mean, mean - half_width, mean + half_width, n)
-    tail = float(stats.norm.cdf(-math.sqrt(n / (n - 1)) * t))
-    draws = seeded(generator).integers(n, size=(RESAMPLES, n))
-    low, high = np.quantile(sample[draws].mean(axis=1), (tail, 1 - tail))
-    return Estimate(mean, float(low), float(high), n)
+    mean, half_width = float(sample.mean()), float(stats.t.ppf(upper, n - 1) * sample.std(ddof=1) / math.sqrt(n))
+    return Estimate(mean, mean - half_width, mean + half_width, n)
 
 
 def bootstrap_t_interval(values: npt.ArrayLike, generator: np.random.Generator | None = None) -> Estimate:
@@ -145,23 +170,26 @@ def _text(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Confirmed rows: the named columns, seed, score, diverged (any failure), at_chance, trained and CONTEXT.
+def confirmed_rows(trials: pd.DataFrame, metric: str, axes: Sequence[str], columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Confirmed rows: the named columns, seed, score, diverged, at_chance, trained, CONTEXT and SETTINGS.
 
-    A pruned row has no final accuracy and says nothing of divergence, and a finished row may lack the metric: both
-    are left out.
+    Left out are rows of FAULTS, pruned ones, which have no final accuracy, and finished ones that lack the metric.
 
     Raises:
-        ValueError: the metric is no accuracy, a column is missing, or the chance level of a row is unknown.
+        ValueError: the metric is no accuracy, a column is missing, the chance level of a row is unknown, or rows with
+            equal `axes` are of several settings (`refuse_mixed`).
     """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: must be one of {', '.join(METRICS)}")
-    rows = scored(trials, [*columns, "seed", "phase", *CONTEXT[:-1]], metric)
-    rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", *FAILURES])]
+    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, "norm_bias_init"])))  # older runs lack it
+    known = [name for name in SETTINGS if name in trials.columns]
+    rows = scored(trials, [*axes, *columns, "seed", "phase", *CONTEXT[:-1], *known], metric)
+    rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", "diverged"])]
+    refuse_mixed(rows, axes)
     if rows["chance"].isna().any():
         raise ValueError("num_classes is null in every row of a confirmed data set: its chance level is unknown")
     outcomes = {
-        "diverged": rows["status"] != "ok",
+        "diverged": rows["status"] == "diverged",
         "at_chance": at_chance(rows["score"], rows["chance"]),
         "trained": way_from_chance(rows["score"], rows["chance"]) >= TRAINED_SHARE,
     }
@@ -169,14 +197,16 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, columns: Sequence[str]) ->
 
 
 def scored(trials: pd.DataFrame, columns: Sequence[str], metric: str = "val_accuracy") -> pd.DataFrame:
-    """The named columns, status, metric, chance (1 / num_classes) and score: the metric, or chance in a row not `ok`.
+    """The named columns, status, metric, chance (1 / num_classes) and score: the metric, or chance if it diverged.
 
-    A trial that failed may not know its num_classes, but the others on its data set do.
+    A row that ended in another way has no score. One that did not finish may not know its num_classes, but the others
+    on its data set do.
     """
     rows = select(trials, [*columns, "status", "dataset", "num_classes", metric])
     classes = rows["num_classes"].astype(np.float64)
     chance = 1.0 / classes.fillna(classes.groupby(rows["dataset"]).transform("max"))
-    return rows.assign(chance=chance, score=rows[metric].astype(np.float64).mask(rows["status"] != "ok", chance))
+    finished = rows[metric].astype(np.float64).where(rows["status"] == "ok")
+    return rows.assign(chance=chance, score=finished.mask(rows["status"] == "diverged", chance))
 
 
 def at_chance(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[bool]":

@@ -125,6 +125,7 @@ class GeneratedRun:
             table[field] = np.exp(generator.uniform(np.log(low), np.log(high), n))
         confirmed = (table["phase"] == "confirm").to_numpy()
         table.loc[confirmed, "learning_rate"] = 1.0 / table.loc[confirmed, "depth"]
+        table.loc[confirmed, "regularizer_strength"] = 1e-4  # all seeds of a cell confirm one point
         limit = table["recipe"].map(LIMITS).to_numpy()
         lost = generator.random(n) < 1 / (1 + (limit / depth) ** 3)
         accuracy = np.clip(0.99 - 0.02 * depth / limit + generator.normal(0, 0.005, n), 0.1, 1.0)

@@ -122,7 +122,7 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baselines
 def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any]) -> dict[str, Any]:
     error = (1 - rows["mean"]).clip(lower=LEAST_ERROR)
     hover = [
-        f"{escape(label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged or failed"
+        f"{escape(label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged"
         for depth, mean, low, high, seeds, diverged in rows[
             ["depth", "mean", "low", "high", "seeds", "diverged"]
         ].itertuples(index=False)
@@ -151,7 +151,7 @@ def _crosses(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "some seeds diverged or failed",
+        "name": "some seeds diverged",
         "x": rows["place"].tolist(),
         "y": (1 - rows["mean"]).clip(lower=LEAST_ERROR).tolist(),
         "marker": {"symbol": "x-thin", "size": 13, "line": {"width": 2, "color": "#d03c3c"}},

@@ -27,7 +27,8 @@ def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     least = min(map(run.confirmations_of, run.facts["compared"]), default=0)  # a rule may have added to some cells'
     for cell, seeds in rows.groupby("cell", sort=False):
         if cell in run.facts["compared"] and len(seeds) >= least:
-            numbers = seeds["trial_id"].str.rpartition(":")[2].astype(int)
-            accuracies = dict(zip(numbers.tolist(), seeds["score"].tolist(), strict=True))
+            known = seeds[seeds["score"].notna()]  # without those that failed, as the sweep itself is told
+            numbers = known["trial_id"].str.rpartition(":")[2].astype(int)
+            accuracies = dict(zip(numbers.tolist(), known["score"].tolist(), strict=True))
             baseline = run.baselines_of(run.proxies[str(cell)]).get(LINEAR, {})
             yield CellResult(run.facts["compared"][cell], accuracies, baseline.get("validation_accuracy", 0.0))

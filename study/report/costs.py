@@ -7,7 +7,7 @@ import pandas as pd
 
 from study.analysis.cost import cost_table, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.curves import depth_curve
-from study.analysis.scores import FAILURES, at_chance, scored
+from study.analysis.scores import FAULTS, at_chance, scored
 from study.config import CONFIRM
 from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
@@ -101,7 +101,7 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     chart = point_chart(searched, part.lines, x, ("depth", depth_axis(searched["depth"].tolist())), hover)
     for position, (trace, (_, rows, _, _)) in enumerate(zip(chart["data"], lines(searched, part.lines), strict=True)):
         trace["y"] = (rows["depth"] * 2 ** (MAP_DODGE * (position - len(chart["data"]) / 2))).tolist()
-        failed = rows["status"].isin(FAILURES)
+        failed = rows["status"].isin(["diverged", *FAULTS])
         untrained = at_chance(rows["val_accuracy"].astype(np.float64), rows["chance"])
         trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", "circle-open"], "circle").tolist()
     yield Block("Where training diverges", note, chart)

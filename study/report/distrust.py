@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.curves import depth_curve
-from study.analysis.scores import FAILURES, VERDICT_FROM
+from study.analysis.images import ENOUGH_IMAGES, image_error, images_behind
+from study.analysis.scores import FAULTS, VERDICT_FROM
 from study.analysis.tuning import box_edges
 from study.config import CONFIRM, SEARCH
 from study.planning.settings import acting
@@ -25,6 +26,7 @@ def warnings_of(run: OpenedRun, part: Part) -> list[str]:
     finders = (
         _missing(run),
         _seeds(curve),
+        _images(part, curve),
         _failures(part.trials),
         _search(run, part),
         _outdone(run, part),
@@ -49,13 +51,25 @@ def _seeds(curve: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def _images(part: Part, curve: pd.DataFrame) -> Iterator[str]:
+    """What no number of seeds can mend."""
+    images = images_behind([part.dataset], "val_accuracy")
+    if len(curve) and images < ENOUGH_IMAGES:
+        best = curve["mean"].max()
+        yield (
+            f"Validation accuracies are on {images:.0f} images, which all seeds share: for these alone {best:.3f} is "
+            f"known to \N{PLUS-MINUS SIGN}{image_error([best], images):.3f}. Below {ENOUGH_IMAGES:,} nothing is called "
+            "level."
+        )
+
+
 def _failures(trials: pd.DataFrame) -> Iterator[str]:
     counts = trials["status"].value_counts()
-    broken = {status: int(counts[status]) for status in (*FAILURES, "pruned") if counts.get(status, 0)}
+    broken = {status: int(counts[status]) for status in ("diverged", *FAULTS, "pruned") if counts.get(status, 0)}
     if broken:
         listed = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in broken.items())
         whole = plural(len(trials), "trial")
-        yield f"Of {whole}: {listed}. Confirmed ones among them count as chance; pruned ones not at all."
+        yield f"Of {whole}: {listed}. Confirmed ones that diverged count as chance, the others nowhere."
 
 
 def _search(run: OpenedRun, part: Part) -> Iterator[str]:

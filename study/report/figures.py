@@ -62,7 +62,7 @@ def depth_curve_figure(curve: pd.DataFrame, baselines: Baselines, title: str) ->
     """Draw a depth curve of `study.analysis.depth_curve`: accuracy with 95 % intervals, chance and the baselines.
 
     With two depths or more: accuracy against depth on a log2 scale, one line for each combination of the other axes,
-    and below it how many seeds diverged or failed, if any did. Else one dot a cell, the highest mean on top. An
+    and below it how many seeds diverged, if any did. Else one dot a cell, the highest mean on top. An
     activation slope is printed where it is not 0.
     """
     if "depth" in axes_of(curve) and curve["depth"].nunique() > 1:
@@ -176,12 +176,12 @@ def _note(curve: pd.DataFrame) -> str:
     least, most = int(curve["seeds"].min()), int(curve["seeds"].max())
     seeds = f"{least} to {most} seeds" if least < most else f"{most} seeds"
     shown = f"Mean and 95 % interval over {seeds}" if most > 1 else "One seed each, so no intervals"
-    failures = "; a seed that diverged or failed (\N{MULTIPLICATION SIGN}) counts as chance"
+    failures = "; a seed that diverged (\N{MULTIPLICATION SIGN}) counts as chance"
     return f"{shown}{failures if curve['diverged'].any() else ''}."
 
 
 def _metric_words(curve: pd.DataFrame) -> str:
-    return METRICS[curve["metric"].iloc[0]][0] if len(curve) else "accuracy"
+    return METRICS[curve["metric"].iloc[0]].words if len(curve) else "accuracy"
 
 
 def _chances(curve: pd.DataFrame) -> dict[str, float]:
@@ -246,7 +246,7 @@ def _spread(values: list[float], gap: float) -> list[float]:
 
 
 def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
-    """A table under the depths: how many seeds of each line diverged or failed, in the line's colour."""
+    """A table under the depths: how many seeds of each line diverged, in the line's colour."""
     for row, line in enumerate(lines):
         style: dict[str, Any] = {"va": "center", "fontsize": NOTE_POINTS, "color": line.color}
         for depth, failed, seeds in line.cells[["depth", "diverged", "seeds"]].itertuples(index=False):
@@ -255,7 +255,7 @@ def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_yticks([])
     axes.tick_params(length=0, which="both", labelbottom=False)
-    axes.set_title("Seeds that diverged or failed", loc="left", fontsize=NOTE_POINTS, color=HELPER_COLOR, pad=3)
+    axes.set_title("Seeds that diverged", loc="left", fontsize=NOTE_POINTS, color=HELPER_COLOR, pad=3)
     axes.spines[:].set_visible(False)
 
 
@@ -294,6 +294,6 @@ def _draw_dots(axes: Axes, cells: pd.DataFrame) -> None:
     failed = (cells["diverged"] > 0).to_numpy()
     _draw_crosses(axes, cells["mean"][failed], rows[failed])
     for row, (_, cell) in enumerate(cells.iterrows()):
-        failures = f", {cell['diverged']}/{cell['seeds']} diverged or failed" if cell["diverged"] else ""
+        failures = f", {cell['diverged']}/{cell['seeds']} diverged" if cell["diverged"] else ""
         text = f"{cell['mean']:.3f}{_slopes(cells.iloc[[row]])}{failures}"
         axes.text(LABEL_PLACE, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=NOTE_POINTS)

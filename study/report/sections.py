@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from study.analysis.comparison import interquartile_means, paired_comparisons
+from study.analysis.comparison import MARGIN, interquartile_means, paired_comparisons
 from study.analysis.curves import depth_curve
+from study.analysis.images import ENOUGH_IMAGES, image_error, images_behind
 from study.analysis.outcomes import EVALUATION_MARGIN, FAILURES, GENERALIZATION_MARGIN, MEANS, training_outcomes
 from study.analysis.scores import METRICS
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
+from study.analysis.words import share_words
 from study.report.blocks import Block, Section, table
 from study.report.charts import (
     band_chart,
@@ -20,20 +22,30 @@ from study.report.opened_run import Part
 from study.terminal import plural
 
 SHORT = 24  # A table of more rows than this is folded.
-WORDS = METRICS["val_accuracy"][0]
+WORDS = METRICS["val_accuracy"].words
+IMAGE_ERROR = "images' own error, \N{PLUS-MINUS SIGN}"
 LIMIT_WORDS = {
     "logistic": "logistic fit, profile-likelihood interval",
     "bracket": "the depths separate the outcomes: it lies somewhere between",
     "beyond": "every seed gets there at every depth: it lies beyond",
     "below": "no seed gets there at any depth: it lies below",
-    "flat": "no clear change over depth: no limit",
+    "flat": "no clear trend over depth: no limit",
+    "between": "most seeds get there at these depths, and fewer both below and above",
     "rising": "deeper nets get there more often: no limit",
 }
 SEEDS_ONLY = "Intervals are over seeds: they leave out the draw of the validation images, which all seeds share."
 CURVE_NOTE = (
-    "Mean over confirmed seeds with its 95 % interval (Student's t below ten seeds, bootstrap from there). A seed that "
-    f"diverged or failed counts as chance and is marked. Equal steps halve the error. {SEEDS_ONLY}"
+    "Mean over confirmed seeds with its 95 % interval (Student's t below ten seeds, bootstrap from there). A seed "
+    "that diverged counts as chance and is marked; one that failed for the environment's reasons counts nowhere. "
+    f"Equal steps halve the error. {SEEDS_ONLY}"
 )
+NUMBERS_NOTE = (
+    "A seed has trained when it did not diverge and covers half of the way from chance to 1. How many did, with the "
+    "exact interval of their share among all seeds (Clopper and Pearson), and the mean of those alone (Student): "
+    "failures that happened in none of a few seeds widen the first and are not in the second. Cells are ranked, "
+    "paired and drawn by the mean over all."
+)
+IMAGES_NOTE = " The images' own error: half the width of the 95 % interval that {images:.0f} images leave (binomial)."
 OUTCOME_NOTE = (
     "Means over the seeds that did not diverge, and how many seeds fail at which step; the first failure counts. A "
     "seed learns when its training accuracy in the last epoch covers half of the way from chance to 1; it evaluates "
@@ -50,14 +62,16 @@ FIT_NOTE = (
     "as a summary, not a law. Bands are pointwise, 95 %."
 )
 PAIR_NOTE = (
-    "On equal seeds. The difference has Student's interval (from ten pairs on a bootstrap's), then a bootstrap-t one. "
-    "P values of the paired t test, corrected by Holm over the whole table. A verdict needs five pairs, both intervals "
-    "to leave out 0 and a corrected P below 0.05. Wins: the share of seeds on which the first is better, with Wilson's "
-    "interval."
+    "On equal seeds, a diverged one as chance. The difference has Student's interval (from ten pairs on a "
+    "bootstrap's), then a bootstrap-t one. P values of the paired t test, corrected by Holm over the whole table. "
+    "That one side is better needs five pairs, both intervals to leave out 0 and a corrected P below 0.05. That "
+    f"both are level needs five pairs, {ENOUGH_IMAGES:,} images or more, and the 90 % interval within {MARGIN:g} of "
+    "0 (two one-sided tests); it knows nothing of failures that happened in none of these seeds. Everything else is "
+    "not told apart. Wins: the share of seeds on which the first is better, with Wilson's interval."
 )
 IQM_NOTE = (
-    "Mean of the middle half of all seeds, with a bootstrap interval stratified by cell. Over the {points} of {within} "
-    "at which every {between} is confirmed, and no other."
+    "Mean of the middle half of all seeds, with a bootstrap interval stratified by cell, from five seeds a cell on. "
+    "Over the {points} of {within} at which every {between} is confirmed, and no other."
 )
 
 
@@ -94,13 +108,27 @@ def with_test(part: Part, curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(part: Part, curve: pd.DataFrame) -> Block:
-    axes = part.axes or ["cell"]
-    columns = {name: name for name in axes} | {
-        **{"mean~low~high": WORDS, "mean_test~low_test~high_test": "test accuracy", "seeds": "seeds"},
-        **{"diverged": "diverged or failed", "at_chance": "at chance", "learning_rate": "learning rate"},
-        "activation_slope": "activation slope",
+    numbers = with_test(part, curve)
+    images = images_behind([part.dataset], "val_accuracy")
+    columns = {name: name for name in part.axes or ["cell"]} | {
+        **{"mean~low~high": f"{WORDS}, all seeds", "share": "trained"},
+        **{"trained_mean~trained_mean_low~trained_mean_high": "mean of the trained", "image_error": IMAGE_ERROR},
+        **{"mean_test~low_test~high_test": "test accuracy, all seeds", "seeds": "seeds", "diverged": "diverged"},
+        **{"at_chance": "at chance", "learning_rate": "learning rate", "activation_slope": "activation slope"},
     }
-    return table("The numbers", with_test(part, curve), columns, folded=len(curve) > SHORT)
+    shown = numbers.assign(
+        share=[share_words(cell) for _, cell in numbers.iterrows()],
+        image_error=[image_error([mean], images) for mean in numbers["mean"]],
+    )
+    note, columns = _with_images(NUMBERS_NOTE, columns, images)
+    return table("The numbers", shown, columns, note=note, folded=len(curve) > SHORT)
+
+
+def _with_images(note: str, columns: dict[str, str], images: float) -> tuple[str, dict[str, str]]:
+    """A table's note and columns with the images' own error, or without it where they are enough or unknown."""
+    if images < ENOUGH_IMAGES:
+        return note + IMAGES_NOTE.format(images=images), columns
+    return note, {name: words for name, words in columns.items() if name != "image_error"}
 
 
 def _outcomes(part: Part) -> Iterator[Block]:
@@ -110,7 +138,7 @@ def _outcomes(part: Part) -> Iterator[Block]:
         return
     columns = {name: name for name in part.axes or ["cell"]} | {
         **dict(zip(MEANS, ("training accuracy", "validation, batch statistics", WORDS), strict=True)),
-        **{"diverged": "diverged or failed", **FAILURES, "seeds": "of seeds"},
+        **{"diverged": "diverged", **FAILURES, "seeds": "of seeds"},
     }
     yield table("Learns, evaluates, generalises", outcomes, columns, note=OUTCOME_NOTE, folded=len(outcomes) > SHORT)
 
@@ -159,16 +187,19 @@ def comparison_section(part: Part, anchor: str) -> Section:
             "b": "against",
             "difference~low~high": "difference",
             "bootstrap_low~bootstrap_high": "bootstrap-t",
+            "level_low~level_high": "90 %",
+            "image_error": IMAGE_ERROR,
             "beats~beats_low~beats_high": "wins",
         },
         **{"holm": "P, corrected", "pairs": "pairs", "verdict": "verdict"},
     }
+    note, columns = _with_images(PAIR_NOTE, columns, images_behind([part.dataset], "val_accuracy"))
     blocks = [
         Block(f"Differences at {place}" if place else "Differences", "", chart),
         table("Every pair", pairs, columns, folded=len(pairs) > SHORT),
         _middle_means(part, between, within),
     ]
-    return Section(anchor, "Comparisons", PAIR_NOTE, blocks)
+    return Section(anchor, "Comparisons", note, blocks)
 
 
 def _middle_means(part: Part, between: str, within: list[str]) -> Block:

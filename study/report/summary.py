@@ -10,12 +10,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from study.analysis.comparison import paired_comparisons
+from study.analysis.comparison import MARGIN, paired_comparisons
 from study.analysis.cost import non_dominated
 from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
 from study.analysis.sentence import answer
 from study.analysis.trainability import trainability_limits
+from study.analysis.words import is_clear, is_level, share_words
 from study.report.conclusions import conclusions_of
 from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
@@ -23,12 +24,14 @@ from study.report.opened_run import OpenedRun, Part
 from study.report.sections import SEEDS_ONLY, with_test
 from study.report.targets import twin_lines
 from study.store.storage import Storage
+from study.terminal import plural
 
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
 NOTE = (
-    "\nSlope: of the recipe's activation, 0 for ReLU. A diverged or failed seed counts as chance. Test: mean test "
-    "accuracy of the same seeds. " + SEEDS_ONLY
+    "\nMean over all seeds, a diverged one as chance. Trained: the seeds that reach half of the way from chance to "
+    "1, the exact interval of their share, and their mean. Test: mean test accuracy of all seeds. Slope: of the "
+    "recipe's activation, 0 for ReLU. " + SEEDS_ONLY
 )
 BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}."
 NEIGHBOR = "Nearest neighbour (among {train_images:,} training images, by their pixels): {validation_accuracy:.3f}."
@@ -49,7 +52,8 @@ LIMITS = {
     "bracket from above": f"{TRAINED} in some seeds, and from depth {{high}} on in none",
     "beyond": f"{TRAINED} in every seed at every depth tried, the deepest {{low}}",
     "below": f"{TRAINED} in no seed at any depth tried, the shallowest {{high}}",
-    "flat": f"{TRAINED} in {{trained}} of {{seeds}} seeds, with no clear change over depth",
+    "flat": f"{TRAINED} in {{trained}} of {{seeds}} seeds, with no clear trend over depth",
+    "between": f"{TRAINED} in most seeds at depths {{low}} to {{high}}, in fewer when shallower and when deeper",
     "rising": f"{TRAINED} more often when deeper",
 }
 
@@ -121,12 +125,13 @@ def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
 
 
 def _cell(cell: Any) -> str:
-    """Mean, interval, mean on the test images, seeds that diverged or failed, the activation's slope: a line each."""
+    """Mean, interval, seeds that trained, mean on the test images, seeds that diverged, slope: a line each."""
     interval = "" if pd.isna(cell["low"]) else f"\n[{cell['low']:.3f}, {cell['high']:.3f}]"
-    diverged = f"\n{cell['diverged']} of {cell['seeds']} diverged or failed" if cell["diverged"] else ""
+    alone = f": {cell['trained_mean']:.3f}" if 0 < cell["trained"] < cell["seeds"] else ""
+    diverged = f"\n{cell['diverged']} of {cell['seeds']} diverged" if cell["diverged"] else ""
     slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
     test = "" if pd.isna(cell["mean_test"]) else f"\ntest {cell['mean_test']:.3f}"
-    return f"{cell['mean']:.3f}{interval}{test}{diverged}{slope}"
+    return f"{cell['mean']:.3f}{interval}\ntrained {share_words(cell)}{alone}{test}{diverged}{slope}"
 
 
 def _plot(curve: pd.DataFrame, part: Part) -> Table:
@@ -176,8 +181,11 @@ def _verdicts(part: Part) -> Iterator[str]:
     within = [name for name in part.axes if name != between]
     pairs = paired_comparisons(part.trials, between=between, within=within)
     if len(pairs):
-        clear = pairs[pairs["verdict"].str.endswith("is better")]
-        yield f"\n{len(clear)} of {len(pairs)} paired comparisons end in a verdict (corrected by Holm)."
+        clear, level = (int(pairs["verdict"].map(says).sum()) for says in (is_clear, is_level))
+        yield (
+            f"\nOf {plural(len(pairs), 'paired comparison')}, {clear} tell which side is better (corrected by Holm), "
+            f"{level} that both are level (within {MARGIN:g})."
+        )
 
 
 def _published(run: OpenedRun, part: Part) -> Iterator[str]:
