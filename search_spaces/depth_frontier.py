@@ -150,8 +150,8 @@ def shortfalls(net: CellResult, shallow: CellResult) -> tuple[list[float], list[
 
 
 def keeps_up(net: CellResult, shallow: CellResult) -> bool:
-    """Whether the net falls short of neither in the mean."""
-    behind, below = map(fmean, shortfalls(net, shallow))
+    """Whether the net falls short of neither in the mean; a net without seeds to judge by does not keep up."""
+    behind, below = (fmean(values) if values else math.inf for values in shortfalls(net, shallow))
     return behind <= 0.0 and below < 0.0
 
 
@@ -206,7 +206,8 @@ def _words(found: Frontier) -> str:
 
 def _net(net: CellResult) -> str:
     seeds = len(net.accuracies)
-    return f"{net.compared['depth']} layers ({fmean(net.accuracies.values()):.3f}, {seeds} seed{'s' * (seeds > 1)})"
+    known = f"{fmean(net.accuracies.values()):.3f}, {seeds} seed{'s' * (seeds > 1)}" if seeds else "all seeds failed"
+    return f"{net.compared['depth']} layers ({known})"
 
 
 def buildable(depth: float) -> int:

@@ -127,6 +127,13 @@ def test_a_net_is_judged_by_intervals_and_not_by_means() -> None:
     assert verdict(net(38, [0.97, 0.98, 0.975] * 4, baseline=0.99), shallow) is Verdict.OUT
 
 
+def test_a_net_whose_seeds_all_failed_is_undecided_and_ends_nothing() -> None:
+    nets = [net(20, [0.98] * 3), net(38, [])]
+    assert verdict(nets[1], nets[0]) is Verdict.UNDECIDED
+    assert next_cells(nets, deepest=200) == [{"depth": 26, "recipe": "a"}]
+    assert "undecided at 38 layers (all seeds failed)" in conclusions(nets)[0]
+
+
 @pytest.mark.parametrize(("seeds", "judged"), [(1, 1), (2, 2), (3, 3), (5, 3), (6, 6), (11, 6), (12, 12), (20, 12)])
 def test_nets_are_looked_at_with_whole_looks_alone(seeds: int, judged: int) -> None:
     """A seed more would be a look more, and the error is split over three."""
