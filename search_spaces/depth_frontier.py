@@ -222,7 +222,7 @@ sweep = Sweep(
     scales={
         "quick": Scale(
             compare={"recipe": {name: FRONTIER_RECIPES[name] for name in ("he_l2", "isometric_nonlinear")}},
-            fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
+            fixed={"dataset": "digits", "batch_size": 32, "epochs": 8},
             confirm_seeds=3,
             next_cells=partial(next_cells, deepest=200),
         ),

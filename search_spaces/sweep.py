@@ -91,6 +91,7 @@ class Scale:
 
     `fixed` and `search_fixed` are added to the sweep's, and win over them. `published` holds test errors that others
     report, by the cell's name, to stand beside ours, and `remarks` what is to be known of such a number.
+    `caveat` says what a run of this size cannot show; its report repeats it.
     """
 
     fixed: Fields = field(default_factory=dict)
@@ -101,6 +102,7 @@ class Scale:
     next_cells: NextCells | None = None
     published: Mapping[str, float] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    caveat: str = ""
 
 
 @dataclass(frozen=True)

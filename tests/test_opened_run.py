@@ -31,6 +31,13 @@ def warnings(run: OpenedRun, **columns: object) -> str:
     return "\n".join(warnings_of(changed, next(changed.parts)))
 
 
+def test_what_a_scale_cannot_show_is_told_with_what_to_distrust(run: OpenedRun) -> None:
+    caveat = "Three steps show nothing."
+    told = dataclasses.replace(run, facts={**run.facts, "caveat": caveat})
+    assert caveat in warnings_of(told, next(told.parts))
+    assert caveat not in warnings_of(run, next(run.parts))
+
+
 def test_facts_of_a_run(run: OpenedRun) -> None:
     assert run.axes == ["depth", "recipe"]
     assert run.knobs == ["learning_rate", "regularizer_strength"]

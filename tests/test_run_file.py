@@ -1,5 +1,6 @@
 """run.json: what counts as the same run, also over versions that know more fields."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_the_papers_own_error_stands_beside_the_row_it_is_known_to_belong_to(sto
     assert "depth=44,recipe=plain_orthonormal_modulated" not in facts["published_test_error"]
     assert list(facts["published_remarks"]) == ["depth=44,recipe=plain_orthonormal"]
     assert {*plan.published, *plan.remarks} <= {cell.name for cell in plan.cells}
+
+
+def test_what_a_scale_cannot_show_is_kept_with_its_run(tiny_sweep: NamedSweep, storage: Storage) -> None:
+    scale = dataclasses.replace(tiny_sweep.sweep.scales["quick"], caveat="Three steps show nothing.")
+    sweep = dataclasses.replace(tiny_sweep.sweep, scales={"quick": scale})
+    plan = make_plan(dataclasses.replace(tiny_sweep, sweep=sweep))
+    save_run_file(storage, open_run_file(storage, plan))
+    assert read_json(storage, "run.json")["caveat"] == "Three steps show nothing."

@@ -50,6 +50,7 @@ class Plan:
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    caveat: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -150,6 +151,7 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         objectives=named.sweep.objectives,
         published=scale.published,
         remarks=scale.remarks,
+        caveat=scale.caveat,
         settings=overrides.fields,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )

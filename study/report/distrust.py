@@ -25,6 +25,7 @@ def warnings_of(run: OpenedRun, part: Part) -> list[str]:
     curve = depth_curve(part.trials, by=part.axes)
     finders = (
         _missing(run),
+        _declared(run),
         _seeds(curve),
         _images(part, curve),
         _failures(part.trials),
@@ -40,6 +41,12 @@ def _missing(run: OpenedRun) -> Iterator[str]:
     done, planned = run.progress
     if not run.finished:
         yield f"The run is not finished: {done} of {planned} trials. Every number here may still move."
+
+
+def _declared(run: OpenedRun) -> Iterator[str]:
+    """What the sweep itself says that a run of this size cannot show."""
+    if caveat := run.facts.get("caveat"):
+        yield caveat
 
 
 def _seeds(curve: pd.DataFrame) -> Iterator[str]:

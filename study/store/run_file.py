@@ -110,11 +110,12 @@ def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int |
 
 
 def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
-    """How much of each cell is run, no part of the declaration, so a run can be extended; and what `--set` said."""
+    """What is no part of the declaration: how much of each cell is run, what `--set` said, and the scale's caveat."""
     return {
         "trials_per_cell": plan.trials_per_cell,
         "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
         "settings": dict(plan.settings),
+        "caveat": plan.caveat,
     }
 
 
