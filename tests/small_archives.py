@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 import torchvision
 
-from study.datasets import DATASETS
+from study.datasets import DATASETS, readers
 from study.datasets.readers import FASHION_MNIST_FILES, Archive, ImageSplit
 
 TRAIN_PER_CLASS, TEST_PER_CLASS = 6, 2
@@ -38,17 +38,22 @@ def idx_bytes(values: np.ndarray) -> bytes:
     return header + values.astype(np.uint8).tobytes()
 
 
-def write_idx_files(archive: Archive, folder: Path, encode: Callable[[bytes], bytes], suffix: str) -> None:
+def write_idx_files(
+    archive: Archive, folder: Path, encode: Callable[[bytes], bytes], suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The four files; their known checksums are exchanged for those of the small ones."""
     folder.mkdir(parents=True)
     arrays = [values for part in archive for values in (part.images[:, 0], part.labels)]
-    for name, values in zip(FASHION_MNIST_FILES, arrays, strict=True):
-        (folder / f"{name}{suffix}").write_bytes(encode(idx_bytes(values)))
+    contents = dict(zip(FASHION_MNIST_FILES, map(idx_bytes, arrays), strict=True))
+    for name, content in contents.items():
+        (folder / f"{name}{suffix}").write_bytes(encode(content))
+    checksums = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in contents.items()}
+    monkeypatch.setattr(readers, "FASHION_MNIST_MD5", checksums)
 
 
 def write_fashion_mnist(archive: Archive, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As torchvision unpacks it."""
-    del monkeypatch
-    write_idx_files(archive, data_dir / "FashionMNIST" / "raw", bytes, "")
+    write_idx_files(archive, data_dir / "FashionMNIST" / "raw", bytes, "", monkeypatch)
 
 
 class Python2Pickler(pickle.Pickler):

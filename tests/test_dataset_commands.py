@@ -10,7 +10,7 @@ from urllib.error import URLError
 import pytest
 from small_archives import ON_DISK, write_small
 
-from study.datasets import DATASETS, readers
+from study.datasets import DATASETS, load_dataset, readers
 from study.datasets.__main__ import main
 
 
@@ -79,6 +79,39 @@ def test_fetching_without_a_network_ends_with_one_line(
     assert f"the folder {tmp_path}" in line
     assert ("apt-get install dataset-fashion-mnist" in line) == (name == "fashion_mnist")
     assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_fetching_what_is_truncated_does_not_say_it_is_here(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cut_the_network(monkeypatch)
+    write_small(name, tmp_path / "sets", monkeypatch)
+    path = DATASETS[name].source.files(tmp_path / "sets")[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main(["fetch", name, "--data-dir", str(tmp_path / "sets")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {name} could not be fetched: ")
+
+
+def test_fetching_mends_the_file_that_is_damaged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The other files stay as they are."""
+    write_small("fashion_mnist", tmp_path, monkeypatch)
+    path = DATASETS["fashion_mnist"].source.files(tmp_path)[2]
+    whole, brought = path.read_bytes(), []
+
+    def bring(url: str, folder: Path, *, filename: str, md5: str) -> None:
+        brought.append((url, md5))
+        (folder / filename.removesuffix(".gz")).write_bytes(whole)
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", bring)
+    path.write_bytes(whole[:-1])
+    assert main(["fetch", "fashion_mnist", "--data-dir", str(tmp_path)]) == 0
+    ((url, md5),) = brought
+    assert url.endswith("/t10k-images-idx3-ubyte.gz")
+    assert md5 == "bef4ecab320f06d8554ea6380940ec79"  # as published
+    load_dataset("fashion_mnist", tmp_path)
 
 
 def cut_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_a_reader_brings_back_what_was_written(name: str, monkeypatch: pytest.Mo
 def test_packaged_fashion_mnist_is_preferred_to_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     archive = small_archive("fashion_mnist")
     monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
-    write_idx_files(archive, tmp_path / "packaged", gzip.compress, ".gz")
+    write_idx_files(archive, tmp_path / "packaged", gzip.compress, ".gz", monkeypatch)
     shrink_entry("fashion_mnist", archive, monkeypatch)
     data = load_dataset("fashion_mnist", tmp_path / "empty")
     np.testing.assert_array_equal(data.test.images, archive.test.images)
@@ -71,7 +71,7 @@ def test_packaged_fashion_mnist_is_preferred_to_the_folder(monkeypatch: pytest.M
 
 def test_a_damaged_gzip_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(readers, "DEBIAN_FASHION_MNIST", tmp_path / "packaged")
-    write_idx_files(small_archive("fashion_mnist"), tmp_path / "packaged", gzip.compress, ".gz")
+    write_idx_files(small_archive("fashion_mnist"), tmp_path / "packaged", gzip.compress, ".gz", monkeypatch)
     path = tmp_path / "packaged" / f"{FASHION_MNIST_FILES[0]}.gz"
     whole = path.read_bytes()
     for content in (whole[:-9], b"no gzip", whole[:200] + bytes(20) + whole[220:]):
@@ -114,6 +114,20 @@ def test_idx_files_that_are_not_the_sets(
     path.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(str(path.parent))):
         load_dataset("fashion_mnist", tmp_path / "sets")
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_files_of_the_right_size_with_another_content_are_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As MNIST's are, which have Fashion-MNIST's names, shapes and labels."""
+    write_small(name, tmp_path / "sets", monkeypatch)
+    for path in DATASETS[name].source.files(tmp_path / "sets"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ValueError, match=re.escape(f"{path} is damaged: ")):
+            load_dataset(name, tmp_path / "sets")
+        path.write_bytes(whole)
 
 
 def test_numpys_warning_about_old_pickles_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,13 +4,22 @@ Augmenting and normalising are the trainer's. Never imports Ray, never uses the 
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from study.datasets.image_folder import LAYOUT, ImageFolder, StreamedData
-from study.datasets.readers import Archive, DamagedFile, ImageSplit, SplitData, stratified_split
+from study.datasets.readers import (
+    Archive,
+    DamagedFile,
+    ImageSplit,
+    SplitData,
+    part_fingerprint,
+    stratified_split,
+)
 from study.datasets.table import Dataset, find_dataset, resolve_data_dir
 
 
@@ -43,7 +52,9 @@ def missing_message(name: str, data_dir: Path | None = None) -> str | None:
     if dataset.is_here(data_dir):
         return None
     other_way = f" ({dataset.other_way})" if dataset.other_way else ""
-    way = LAYOUT if dataset.is_streamed else f"run {_fetch_command(name, data_dir)}{other_way}"
+    way = f"run {_fetch_command(name, data_dir)}{other_way}"
+    if isinstance(dataset.source, ImageFolder):
+        way = LAYOUT + dataset.source.found_instead(resolve_data_dir(data_dir))
     return f"dataset = {name!r} is not in {dataset.place(data_dir)}: {way}"
 
 
@@ -51,8 +62,8 @@ def load_dataset(name: str, data_dir: Path | None = None) -> AnyData:
     """Read one set, or the names of its images where it is streamed, and split it.
 
     Test is the official test set and is never touched by the search. Validation is taken out of the official train set,
-    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way; a tenth
-    of a folder's, at most 50,000).
+    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way). Of a
+    folder's images each is drawn by its name, a tenth or about 50,000 of them.
 
     Args:
         name: A key of DATASETS.
@@ -80,7 +91,7 @@ def _read(name: str, dataset: Dataset, folder: Path) -> AnyData:
         return dataset.source.open(name, folder, dataset.image_size, dataset.validation_images)
     archive = dataset.source.read(folder)
     _check_archive(dataset, archive, f"dataset = {name!r} in {dataset.place(folder)}")
-    return _split(name, dataset, archive)
+    return _split(name, dataset, archive, dataset.source.class_names(folder))
 
 
 def _fetch_command(name: str, data_dir: Path | None) -> str:
@@ -99,12 +110,31 @@ def _check_archive(dataset: Dataset, archive: Archive, where: str) -> None:
             raise ValueError(f"{where}: a {part} label lies outside 0..{dataset.num_classes - 1}")
 
 
-def _split(name: str, dataset: Dataset, archive: Archive) -> ImageData:
+def _split(name: str, dataset: Dataset, archive: Archive, class_names: Sequence[str]) -> ImageData:
     train_rows, validation_rows = stratified_split(archive.train.labels, dataset.validation_images)
-    train = archive.train.take(train_rows)
+    train, validation = archive.train.take(train_rows), archive.train.take(validation_rows)
     mean, std = channel_moments(train)
-    validation, mirror = archive.train.take(validation_rows), dataset.mirror_keeps_class
-    return ImageData(name, dataset.num_classes, train, validation, archive.test, mean, std, mirror)
+    return ImageData(
+        name=name,
+        num_classes=dataset.num_classes,
+        train=train,
+        validation=validation,
+        test=archive.test,
+        mean=mean,
+        std=std,
+        mirror_keeps_class=dataset.mirror_keeps_class,
+        fingerprint={
+            "class_names": list(class_names),
+            "train": _fingerprint(train),
+            "validation": _fingerprint(validation),
+            "test": _fingerprint(archive.test),
+        },
+    )
+
+
+def _fingerprint(split: ImageSplit) -> dict[str, Any]:
+    """Of every pixel and label: half a second of CIFAR-10's."""
+    return part_fingerprint(len(split.labels), split.images.tobytes(), split.labels.astype("<i8").tobytes())
 
 
 def channel_moments(split: ImageSplit) -> tuple[tuple[float, ...], tuple[float, ...]]:

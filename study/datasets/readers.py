@@ -6,12 +6,12 @@ really read. Nothing is read from the network but by `fetch`.
 """
 
 import gzip
-import math
+import hashlib
 import os
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -21,11 +21,19 @@ from numpy.typing import NDArray
 SPLIT_SEED = 1703  # of the paper's number, arXiv 1703.01827; another seed is another study, so it is no option
 DIGITS_TEST_IMAGES = 270  # 15 % of 1,797: digits has no official test set
 DIGITS_TOP_GREY = 16  # digits counts the dark dots of a 4 x 4 block
+DIGIT_NAMES = tuple("0123456789")
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
-FASHION_MNIST_FILES = tuple(
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+FASHION_MNIST_MD5 = {  # of the four files unpacked: Debian packs them anew, so those of the published .gz do not help
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+FASHION_MNIST_FILES = tuple(FASHION_MNIST_MD5)
+FASHION_MNIST_CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
-IDX_BYTES_MAGIC = b"\x00\x00\x08"  # an idx file of unsigned bytes; the fourth byte is the number of axes
 
 
 class DamagedFile(ValueError):  # noqa: N818  (says what is there, as MissingDataset does)
@@ -48,11 +56,18 @@ class ImageSplit:
 
 
 Split = TypeVar("Split")
+Fingerprint = dict[str, Any]
+"""`class_names`, and of `train`, `validation` and `test` the number of images and a digest; JSON values only."""
 
 
 @dataclass(frozen=True)
 class SplitData(Generic[Split]):
-    """One set, split, whatever a split holds of it. `mean` and `std` are per channel, of pixels in [0, 1]."""
+    """One set, split, whatever a split holds of it.
+
+    Attributes:
+        mean, std: per channel, of pixels in [0, 1].
+        fingerprint: what tells the set as it was loaded from any other; a part of it keeps the whole set's.
+    """
 
     name: str
     num_classes: int
@@ -62,6 +77,7 @@ class SplitData(Generic[Split]):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mirror_keeps_class: bool
+    fingerprint: Fingerprint = field(default_factory=dict, kw_only=True)
 
 
 class Archive(NamedTuple):
@@ -80,8 +96,19 @@ class Source(Protocol):
     def read(self, data_dir: Path) -> Archive:
         """Read the whole set. Raises DamagedFile."""
 
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """What the labels 0, 1, .. stand for. The set has been read, so its files are sound."""
+
     def fetch(self, data_dir: Path) -> None:
         """Bring the files that are missing or damaged. Raises OSError or RuntimeError where that fails."""
+
+
+def part_fingerprint(images: int, *content: bytes) -> dict[str, Any]:
+    """What a fingerprint says of one split. 64 bits: a change is to be noticed, no forgery."""
+    digest = hashlib.sha256()
+    for part in content:
+        digest.update(part)
+    return {"images": images, "sha256": digest.hexdigest()[:16]}
 
 
 def all_here(paths: tuple[Path, ...]) -> bool:
@@ -90,17 +117,18 @@ def all_here(paths: tuple[Path, ...]) -> bool:
 
 
 def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows kept and rows taken, ascending, disjoint and complete; every class gives its share, to within one image.
+    """Rows kept and rows taken, ascending, disjoint and complete: one of each class first, then each class's share.
 
-    A row's key is its place in a shuffled line-up of its class, as a fraction; the lowest `taken` keys are taken. The
-    outcome depends on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all versions.
+    A row's key is its place in a shuffled line-up of its class, as a fraction; the firsts of all line-ups are taken,
+    and then the lowest keys. Where every class's share is an image or more, each gives its share to within one image.
+    The outcome depends on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all
+    versions.
     """
     shuffled = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)[labels[by_class]]
-    first_of_class = np.searchsorted(labels[by_class], labels[by_class])
-    keys = (np.arange(len(labels)) - first_of_class + 0.5) / counts
-    order = by_class[np.argsort(keys, kind="stable")]
+    places = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
+    order = by_class[np.lexsort(((places + 0.5) / counts, places > 0))]
     return np.sort(order[taken:]), np.sort(order[:taken])
 
 
@@ -121,6 +149,10 @@ class Digits:
         kept, taken = stratified_split(everything.labels, DIGITS_TEST_IMAGES)
         return Archive(everything.take(kept), everything.take(taken))
 
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """The digits themselves."""
+        return DIGIT_NAMES
+
     def fetch(self, data_dir: Path) -> None:
         """Nothing to do."""
 
@@ -136,35 +168,48 @@ class FashionMnist:
         return tuple(data_dir / "FashionMNIST" / "raw" / name for name in FASHION_MNIST_FILES)
 
     def read(self, data_dir: Path) -> Archive:
-        """Read without torchvision: it knows the unpacked files only."""
-        train_images, train_labels, test_images, test_labels = self.files(data_dir)
-        return Archive(_read_idx_pair(train_images, train_labels), _read_idx_pair(test_images, test_labels))
+        """Read without torchvision: it knows the unpacked files only, and looks at no checksum of theirs."""
+        train_images, train_labels, test_images, test_labels = map(_read_idx, self.files(data_dir))
+        return Archive(_idx_split(train_images, train_labels), _idx_split(test_images, test_labels))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """As torchvision has them."""
+        return FASHION_MNIST_CLASSES
 
     def fetch(self, data_dir: Path) -> None:
-        """Download and unpack, unless the files are here."""
-        if not all_here(self.files(data_dir)):
-            from torchvision.datasets import FashionMNIST
+        """Download and unpack what is missing or has another MD5."""
+        wanted = [path for path in self.files(data_dir) if not path.exists() or _is_damaged(path)]
+        if not wanted:
+            return
+        from torchvision.datasets import FashionMNIST
+        from torchvision.datasets.utils import download_and_extract_archive
 
-            FashionMNIST(data_dir, download=True)
+        (mirror,), published = FashionMNIST.mirrors, dict(FashionMNIST.resources)
+        for path in wanted:
+            name = f"{path.name.removesuffix('.gz')}.gz"
+            download_and_extract_archive(f"{mirror}{name}", path.parent, filename=name, md5=published[name])
 
 
-def _read_idx_pair(images_path: Path, labels_path: Path) -> ImageSplit:
-    images, labels = _read_idx(images_path, axes=3), _read_idx(labels_path, axes=1)
-    if len(images) != len(labels):
-        raise DamagedFile(labels_path, f"{len(labels):,} labels for {len(images):,} images")
+def _idx_split(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> ImageSplit:
     return ImageSplit(images[:, np.newaxis], labels.astype(np.int64))
 
 
-def _read_idx(path: Path, *, axes: int) -> NDArray[np.uint8]:
-    """An idx file of unsigned bytes, gzipped or not: magic, one big-endian uint32 an axis, then the values."""
-    content = _read_bytes(path)
-    header = 4 + 4 * axes
-    if content[:4] != IDX_BYTES_MAGIC + bytes([axes]) or len(content) < header:
-        raise DamagedFile(path, f"it does not begin like an idx file of bytes with {axes} axes")
-    shape = struct.unpack(f">{axes}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        raise DamagedFile(path, f"{len(content) - header:,} bytes of values for the shape {shape}")
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """An idx file, gzipped or not: two zeros, type, number of axes, one big-endian uint32 an axis, then the values."""
+    content, checksum = _read_bytes(path), FASHION_MNIST_MD5[path.name.removesuffix(".gz")]
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
+        raise DamagedFile(path, f"the MD5 of its content is not {checksum}")
+    header = 4 + 4 * content[3]
+    shape = struct.unpack(f">{content[3]}I", content[4:header])
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()  # the buffer itself is read-only
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        _read_idx(path)
+    except DamagedFile:
+        return True
+    return False
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -200,6 +245,10 @@ class Cifar:
             _check_md5(data_dir / self.folder / name, checksum)
         train, test = (_open_cifar(reader, data_dir, train=train) for train in (True, False))
         return Archive(_cifar_part(train), _cifar_part(test))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """As the set's own file lists them."""
+        return tuple(_open_cifar(self._reader(), data_dir, train=False).classes)
 
     def fetch(self, data_dir: Path) -> None:
         """Download and unpack what is missing or has another MD5."""
@@ -238,6 +287,10 @@ class Svhn:
             _check_md5(data_dir / name, checksum)
         train, test = (SVHN(data_dir, split=part) for part in ("train", "test"))
         return Archive(_svhn_part(train), _svhn_part(test))
+
+    def class_names(self, data_dir: Path) -> tuple[str, ...]:
+        """The digits themselves."""
+        return DIGIT_NAMES
 
     def fetch(self, data_dir: Path) -> None:
         """Download what is missing or has another MD5."""

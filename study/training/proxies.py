@@ -26,7 +26,7 @@ def check_proxy(data: AnyData, proxy: Proxy) -> None:
         raise ValueError(f"image_size = {proxy.image_size}: {data.name} has images of {height}x{width}, not square")
     if proxy.image_size is not None and proxy.image_size > height:
         raise ValueError(f"image_size = {proxy.image_size}: {data.name} allows 4 to {height}, its own size")
-    least, most = _fewest(data), len(data.train.labels)
+    least, most = data.num_classes, len(data.train.labels)  # `stratified_split` takes one of each class first
     if proxy.train_images is not None and not least <= proxy.train_images <= most:
         raise ValueError(
             f"train_images = {proxy.train_images}: {data.name} allows {least} (so that each of its {data.num_classes} "
@@ -99,10 +99,3 @@ def _rows(data: AnyData, proxy: Proxy) -> NDArray[np.int64]:
     """Rows of the training images that are trained on, ascending."""
     labels = data.train.labels
     return stratified_split(labels, proxy.train_images or len(labels))[1]
-
-
-def _fewest(data: AnyData) -> int:
-    """The least number of training images at which `stratified_split` surely takes one of each class."""
-    counts = np.bincount(data.train.labels)
-    rarest = counts[counts > 0].min()
-    return max(data.num_classes, int(((counts + rarest) // (2 * rarest)).sum()))
