@@ -125,3 +125,10 @@ def test_the_data_folder_is_absolute_and_the_nearest_wish_wins(monkeypatch: pyte
     monkeypatch.setenv("STUDY_DATA_DIR", "elsewhere")
     assert resolve_data_dir() == tmp_path / "elsewhere"
     assert resolve_data_dir(Path("~/sets")) == tmp_path / "home" / "sets"
+
+
+def test_a_home_that_there_is_not_is_a_name_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert missing_message("cifar10", Path("~nobody-here/sets")) == missing_message(
+        "cifar10", tmp_path / "~nobody-here" / "sets"
+    )

@@ -17,7 +17,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.datasets import AnyData, ImageData, ImageSplit
 from study.datasets.image_folder import PathSplit
-from study.datasets.image_views import evaluation_view, read_image
+from study.datasets.image_views import (
+    SHOWN_FAULTS,
+    DamagedImage,
+    allow_pixels,
+    evaluation_view,
+    faults_told,
+    read_image,
+)
 from study.datasets.readers import stratified_split
 
 INVERSE_REGULARIZATIONS = (
@@ -91,18 +98,33 @@ def held_images(data: AnyData) -> ImageData:
 
     Each split is then replaced by a stratified STREAMED_IMAGES of its images, seen as in evaluation at STREAMED_SIZE,
     or at the trials' size where that is smaller, so the test accuracy too is an estimate from these.
+
+    Raises:
+        ValueError: images are damaged; the message names the first SHOWN_FAULTS of those that were looked at.
     """
     if isinstance(data, ImageData):
         return data
-    size = min(STREAMED_SIZE, data.image_size)
-    train, validation, test = (_thumbnails(split, size) for split in (data.train, data.validation, data.test))
+    allow_pixels(data.most_pixels)
+    size, faults = min(STREAMED_SIZE, data.image_size), list[DamagedImage]()
+    train, validation, test = (_thumbnails(split, size, faults) for split in (data.train, data.validation, data.test))
+    if faults:
+        raise ValueError(f"{faults_told(faults)}; `python -m study.datasets check` reads all")
     return ImageData(data.name, data.num_classes, train, validation, test, data.mean, data.std, data.mirror_keeps_class)
 
 
-def _thumbnails(split: PathSplit, size: int) -> ImageSplit:
+def _thumbnails(split: PathSplit, size: int, faults: list[DamagedImage]) -> ImageSplit:
+    """A part of the split; what is damaged is added to the faults, and enough of them end the reading."""
     _, rows = stratified_split(split.labels, STREAMED_IMAGES)
-    views = [evaluation_view(read_image(split.path(row)), size) for row in rows.tolist()]
-    return ImageSplit(np.stack(views).transpose(0, 3, 1, 2), split.labels[rows])
+    views = []
+    for row in rows.tolist():
+        try:
+            views.append(evaluation_view(read_image(split.path(row)), size))
+        except DamagedImage as fault:
+            faults.append(fault)
+        if len(faults) >= SHOWN_FAULTS:
+            break
+    images = np.array(views, dtype=np.uint8).reshape(-1, size, size, 3)
+    return ImageSplit(images.transpose(0, 3, 1, 2), split.labels[rows])
 
 
 def _at_most(train: ImageSplit, count: int) -> ImageSplit:

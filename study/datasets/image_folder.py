@@ -1,22 +1,32 @@
-"""A folder of images too many to hold: which there are, and of which class. Reads names alone, never an image.
+"""A folder of images too many to hold: which there are, and of which class. Reads names and sizes, never an image.
 
-The layout is that of `torchvision.datasets.ImageFolder`, which reads it: train/CLASS/IMAGE and val/CLASS/IMAGE, the
-classes in the order of their names. torchvision is imported where a folder is really read.
+The layout is that of `torchvision.datasets.ImageFolder`: train/CLASS/IMAGE and val/CLASS/IMAGE, the classes in the
+order of their names.
 """
 
+import hashlib
+import math
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from study.datasets.readers import SplitData, stratified_split
+from study.datasets.folder_listing import Listing, few, list_folder, shared_images, told_left_out
+from study.datasets.image_views import MAX_PIXELS_VARIABLE
+from study.datasets.readers import SPLIT_SEED, SplitData, part_fingerprint
 
 FOLDER = "imagefolder"  # below data_dir
-LAYOUT = "put images there as train/CLASS/*.jpg and val/CLASS/*.jpg (val becomes the test set)"
+TEST_FOLDERS = ("val", "valid", "validation")  # beside train; the first that is there becomes the test set
+LAYOUT = (
+    "put images there, or into the folder that --data-dir names, as train/CLASS/*.jpg and val/CLASS/*.jpg "
+    "(val, valid or validation becomes the test set)"
+)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as published with torchvision's nets
-VALIDATION_DIVISOR = 10  # of the train images one in ten, but no more than the table's entry says
+VALIDATION_DIVISOR = 10  # of the train images one in ten, or fewer where the table's entry says so
 FEWEST_PER_CLASS = 2  # train images: one to train on and one to validate with
 
 
@@ -42,9 +52,16 @@ class PathSplit:
 
 @dataclass(frozen=True)
 class StreamedData(SplitData[PathSplit]):
-    """One set of which names and labels are held; images are read when they are wanted, and cut to `image_size`."""
+    """One set of which names and labels are held; images are read when they are wanted, and cut to `image_size`.
+
+    Attributes:
+        left_out: reason to the number of names in the folder that are no images of the set.
+        most_pixels: of an image, where the user has set a bound; see `image_views.allow_pixels`.
+    """
 
     image_size: int
+    left_out: Counter[str] = field(default_factory=Counter, kw_only=True)
+    most_pixels: int | None = field(default=None, kw_only=True)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -56,53 +73,130 @@ class StreamedData(SplitData[PathSplit]):
         """Memory that a trial holds for the set."""
         return sum(split.names.nbytes + split.labels.nbytes for split in (self.train, self.validation, self.test))
 
+    @property
+    def summary(self) -> str:
+        """One line: how many classes and images were found, and what was left out."""
+        train, validation, test = (len(split.labels) for split in (self.train, self.validation, self.test))
+        return (
+            f"{self.name}: {self.num_classes:,} classes; {train:,} training, {validation:,} validation and {test:,} "
+            f"test images in {os.path.dirname(self.train.folder)}{told_left_out(self.left_out)}"
+        )
+
 
 class ImageFolder:
-    """data_dir/imagefolder with train and val; made by the user, never fetched."""
+    """A folder with train/ and val/: data_dir/imagefolder, or data_dir itself. Made by the user, never fetched."""
 
     def files(self, data_dir: Path) -> tuple[Path, ...]:
-        """The two folders."""
-        return data_dir / FOLDER / "train", data_dir / FOLDER / "val"
+        """The two folders; where no place has both, those that are looked for first."""
+        pairs = [(root / "train", root / name) for root in (data_dir / FOLDER, data_dir) for name in TEST_FOLDERS]
+        return next((pair for pair in pairs if all(map(os.path.isdir, pair))), pairs[0])
+
+    def found_instead(self, data_dir: Path) -> str:
+        """What lies where the two folders are looked for, for the message that they are not there."""
+        place = data_dir / FOLDER if (data_dir / FOLDER).is_dir() else data_dir
+        names = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
+        return f"; the folders in {place} are {few(names)}" if names else ""
 
     def open(self, name: str, data_dir: Path, image_size: int, most_validation_images: int) -> StreamedData:
-        """List both folders and take validation out of train, stratified: a tenth, but at least an image a class.
+        """List both folders and take validation out of train, see `drawn_split`: one image in ten, or fewer.
 
         Args:
             name: of the set.
             data_dir: absolute.
             image_size: to which images are cut when they are read.
-            most_validation_images: of a folder of any size.
+            most_validation_images: about so many of a folder of any size.
 
         Raises:
-            OSError: there is no class, or a class without images.
-            ValueError: the two folders have other classes, or there are too few images to split.
+            OSError: a folder cannot be read, there is no class, or a class without images.
+            ValueError: the two folders have other classes or the same images, or there are too few images to split.
         """
-        (train, classes), (test, test_classes) = map(_list_folder, self.files(data_dir))
-        where = f"dataset = {name!r} in {data_dir / FOLDER}"
-        if classes != test_classes:
-            only = sorted(set(classes) ^ set(test_classes))
-            raise ValueError(f"{where}: train and val must hold the same classes; only one holds {only[0]!r}")
-        if len(classes) < 2 or np.bincount(train.labels).min() < FEWEST_PER_CLASS:
-            raise ValueError(f"{where}: give at least 2 classes and {FEWEST_PER_CLASS} train images in each")
-        taken = min(most_validation_images, max(len(classes), len(train.labels) // VALIDATION_DIVISOR))
-        train_rows, validation_rows = stratified_split(train.labels, taken)
+        train, test = (list_folder(str(folder)) for folder in self.files(data_dir))
+        _check(f"dataset = {name!r} in {os.path.dirname(train.folder)}", train, test)
+        one_in = max(VALIDATION_DIVISOR, math.ceil(len(train.names) / most_validation_images))
+        kept, taken = drawn_split(train.names, np.array(train.labels), one_in)
+        everything = np.arange(len(test.names))
         return StreamedData(
             name=name,
-            num_classes=len(classes),
-            train=train.take(train_rows),
-            validation=train.take(validation_rows),
-            test=test,
+            num_classes=len(train.classes),
+            train=_split(train, kept),
+            validation=_split(train, taken),
+            test=_split(test, everything),
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
             mirror_keeps_class=True,
             image_size=image_size,
+            fingerprint={
+                "class_names": train.classes,
+                "train": _fingerprint(train, kept),
+                "validation": _fingerprint(train, taken),
+                "test": _fingerprint(test, everything),
+            },
+            left_out=train.left_out + test.left_out,
+            most_pixels=_most_pixels(),
         )
 
 
-def _list_folder(folder: Path) -> tuple[PathSplit, list[str]]:
-    """All images below `folder` in torchvision's order, and the names of their classes."""
-    from torchvision.datasets import ImageFolder as Listing
+def drawn_split(
+    names: list[str], labels: NDArray[np.int64], one_in: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows kept and rows taken, ascending: each image is drawn by its own name, one in `one_in`, and no other's.
 
-    listing = Listing(folder)
-    names = np.array([os.fsencode(path.removeprefix(f"{folder}{os.sep}")) for path, _ in listing.samples])
-    return PathSplit(str(folder), names, np.array(listing.targets, dtype=np.int64)), listing.classes
+    So an image that is added or removed moves no other. A class gives one image at least and keeps one: where none of
+    its names is drawn, its first in the order of the draws is taken, and where all are drawn, its last is kept. Of such
+    a class alone, an image that is added may move that one.
+
+    Args:
+        names: relative to the folder of all classes.
+        labels: (N,); two images of each class at least.
+        one_in: 10 for a tenth.
+    """
+    draws = np.array([_draw(name) for name in names])
+    order = np.lexsort((draws, labels))
+    firsts = np.unique(labels[order], return_index=True)[1]
+    taken = draws < 1 / one_in
+    taken[order[firsts]] = True
+    taken[order[np.append(firsts[1:], len(order)) - 1]] = False
+    return np.flatnonzero(~taken), np.flatnonzero(taken)
+
+
+def _draw(name: str) -> float:
+    """A uniform number in [0, 1) that depends on the name and SPLIT_SEED alone."""
+    digest = hashlib.blake2b(os.fsencode(name), salt=str(SPLIT_SEED).encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
+
+
+def _check(where: str, train: Listing, test: Listing) -> None:
+    if train.classes != test.classes:
+        only = sorted(set(train.classes) ^ set(test.classes))
+        raise ValueError(f"{where}: train and val must hold the same classes; only one holds {only[0]!r}")
+    counts = np.bincount(train.labels)
+    if len(counts) < 2 or counts.min() < FEWEST_PER_CLASS:
+        lonely = few([name for name, count in zip(train.classes, counts, strict=True) if count < FEWEST_PER_CLASS])
+        found = f"fewer are in {lonely}" if lonely else f"there is only {train.classes[0]}"
+        raise ValueError(f"{where}: give at least 2 classes and {FEWEST_PER_CLASS} train images in each; {found}")
+    shared = shared_images(train, test)
+    if shared:
+        raise ValueError(
+            f"{where}: {len(shared):,} of the test images are training images too, the same file or a copy under the "
+            f"same name: {few(shared)}"
+        )
+
+
+def _split(listing: Listing, rows: NDArray[np.int64]) -> PathSplit:
+    names = np.array([os.fsencode(listing.names[row]) for row in rows.tolist()])
+    return PathSplit(listing.folder, names, np.array(listing.labels, dtype=np.int64)[rows])
+
+
+def _fingerprint(listing: Listing, rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Of names and sizes: reading what the files hold would take as long as an epoch."""
+    lines = (f"{listing.names[row]}\0{listing.sizes[row]}\0" for row in rows.tolist())
+    return part_fingerprint(len(rows), *map(os.fsencode, lines))
+
+
+def _most_pixels() -> int | None:
+    text = os.environ.get(MAX_PIXELS_VARIABLE)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{MAX_PIXELS_VARIABLE} = {text!r}: give a whole number of pixels above 0")
+    return int(text)

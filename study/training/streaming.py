@@ -16,7 +16,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from study.datasets import AnyData, ImageData
 from study.datasets.image_folder import StreamedData
-from study.datasets.image_views import TRAINING_DRAWS, evaluation_view, read_image, training_view
+from study.datasets.image_views import (
+    TRAINING_DRAWS,
+    DamagedImage,
+    allow_pixels,
+    evaluation_view,
+    faults_told,
+    read_image,
+    training_view,
+)
 from study.training.batches import Batches, Normalizer, full_rows, stream
 
 EVALUATION_BATCH = 64  # photographs are large: the first activation of 64 is 200 MB in an ImageNet-size net
@@ -122,15 +130,20 @@ class Decoder(Dataset[Any]):
         self._data, self._seed = data, seed
 
     def __getitem__(self, key: BatchKey) -> tuple[Tensor, Tensor] | ValueError:
-        """Images uint8 (B, C, H, W) in channels_last order, and labels. A damaged file's error is returned, not raised.
+        """Images uint8 (B, C, H, W) in channels_last order, and labels. Damaged files' error is returned, not raised.
 
         Raised, it would reach the user wrapped in the loader's own and in a traceback of another process.
         """
+        allow_pixels(self._data.most_pixels)
         split = getattr(self._data, key.split)
-        try:
-            views = [self._view(split.path(row), row, key.epoch) for row in key.rows.tolist()]
-        except ValueError as error:
-            return error
+        views, faults = [], []
+        for row in key.rows.tolist():
+            try:
+                views.append(self._view(split.path(row), row, key.epoch))
+            except DamagedImage as fault:
+                faults.append(fault)
+        if faults:
+            return faults_told(faults)
         return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2), torch.from_numpy(split.labels[key.rows])
 
     def _view(self, path: str, row: int, epoch: int | None) -> NDArray[np.uint8]:
