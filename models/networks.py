@@ -92,9 +92,14 @@ class ConvNet(nn.Module, ABC):
         activation_slope: slope of the activation below zero, for those that have one.
         norm_bias_init: where every batch normalisation's bias starts; 1 keeps ReLUs mostly open in very deep nets.
 
+    Attributes:
+        class_names: what the outputs stand for, where whoever gave the net its weights knew.
+
     Raises:
         ValueError: the depth, the activation or its slope cannot be built.
     """
+
+    class_names: tuple[str, ...] = ()
 
     def __init__(
         self,

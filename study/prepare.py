@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config import Proxy, TrialConfig
-from study.datasets import AnyData, MissingDataset, load_dataset, missing_message
+from study.datasets import AnyData, MissingDataset, StreamedData, load_dataset, missing_message
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
 from study.records import read_arrow, recover
@@ -127,6 +127,19 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
     return data
 
 
+def summaries(data: Mapping[str, AnyData]) -> Iterator[str]:
+    """Of each folder of the user's own a line: what was found in it, and what was left out."""
+    return (loaded.summary for loaded in data.values() if isinstance(loaded, StreamedData))
+
+
+def _unknown_splits(storage: Storage, data: Mapping[str, AnyData]) -> Iterator[str]:
+    """A warning where an older version's run goes on: it kept no fingerprint, and drew a folder's split otherwise."""
+    if storage.exists(RUN_FILE) and "data" not in read_json(storage, RUN_FILE):
+        for name, loaded in data.items():
+            if isinstance(loaded, StreamedData):
+                yield f"{name}: the run's earlier trials saw another split of this folder; --fresh begins anew"
+
+
 def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
     """Refuse an image size or a number of training images, fixed or at an end of a search, that the set lacks."""
     from study.planning.names import values_of
@@ -169,8 +182,10 @@ def replaced(storage: Storage) -> Iterator[None]:
 def _prepare(
     plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
-    content = open_run_file(storage, plan)
-    say(f"{plan.run}: {plan.question}")
+    notes = [*summaries(data), *_unknown_splits(storage, data)]
+    content = open_run_file(storage, plan, {name: loaded.fingerprint for name, loaded in data.items()})
+    for line in (f"{plan.run}: {plan.question}", *notes):
+        say(line)
     content |= _baselines(plan, data, content)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
     save_run_file(storage, content)

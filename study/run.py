@@ -222,13 +222,15 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
     """Show what would be run, and what it would take; the input is checked as for a run."""
-    from study.prepare import checked_data
+    from study.prepare import checked_data, summaries
 
     data = checked_data(plan, _execution(options))
     from study.dry_run import print_forecast, print_plan
     from study.forecast import forecast
 
     print_plan(plan)
+    for line in summaries(data):
+        print(line)
     print_forecast(plan, forecast(plan, data, _workers(options.workers)), elsewhere=_elsewhere(options.address))
     return 0
 

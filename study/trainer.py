@@ -70,6 +70,7 @@ class Training:
         self._total_epochs = math.ceil(self.total_steps / self.steps_per_epoch)
         self._validation_images = len(data.validation.labels)
         self._in_channels, self._num_classes = data.image_shape[0], data.num_classes
+        self._fingerprint = data.fingerprint
         network = build_network(config, self._in_channels, self._num_classes)
         self.network: ConvNet = network.to(device).to(memory_format=torch.channels_last)
         self.batches = open_batches(
@@ -125,6 +126,7 @@ class Training:
             "optimizer": self._update.state(),
             "batches": self.batches.state(),
             "counts": [self._steps, self._images],
+            "data": self._fingerprint,
             "records": [asdict(record) for record in self.records],
         }
         return to_bytes(content)
@@ -136,6 +138,8 @@ class Training:
             ValueError: it cannot be read or does not fit; this training is then good for nothing.
         """
         content = from_bytes(checkpoint)
+        if content.get("data", self._fingerprint) != self._fingerprint:  # older ones do not say
+            raise ValueError("is of other data")
         try:
             self.network.load_state_dict(content["network"])
             self._update.restore(content["optimizer"])
@@ -150,7 +154,8 @@ class Training:
     def weights(self, trial_id: str) -> bytes:
         """The net as it is now, for `load_network`."""
         state = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-        return Weights(trial_id, self.config, self._in_channels, self._num_classes, state).to_bytes()
+        kept = Weights(trial_id, self.config, self._in_channels, self._num_classes, state, self._fingerprint)
+        return kept.to_bytes()
 
     def run_epoch(self, epoch: int, *, last: bool, evaluate_test: bool) -> EpochRecord:
         """Train one epoch (the last may be a part of one), then measure."""
@@ -227,7 +232,7 @@ class Training:
 
 
 def load_network(run: str | Path, trial_id: str) -> ConvNet:
-    """The trained net of a confirmed trial, on the CPU and in eval mode.
+    """The trained net of a confirmed trial, on the CPU and in eval mode; its `class_names` say what its outputs mean.
 
     Args:
         run: the name of a run under results/, a path, or a URI.
@@ -242,6 +247,7 @@ def load_network(run: str | Path, trial_id: str) -> ConvNet:
         network.load_state_dict(weights.state)
     except RuntimeError as error:  # torch's word for keys or shapes that do not fit
         raise ValueError(f"the weights of {trial_id} do not fit its net: {error}") from error
+    network.class_names = tuple(weights.data.get("class_names", ()))
     return network.to(memory_format=torch.channels_last).eval()
 
 

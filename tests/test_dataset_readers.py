@@ -22,7 +22,8 @@ from small_archives import (
 
 from study.datasets import DATASETS, load_dataset, readers
 from study.datasets.__main__ import main
-from study.datasets.readers import FASHION_MNIST_FILES, stratified_split
+from study.datasets.readers import FASHION_MNIST_FILES
+from study.datasets.splits import stratified_split
 
 DEBIAN_FASHION_MNIST = readers.DEBIAN_FASHION_MNIST
 

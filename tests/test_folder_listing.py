@@ -14,8 +14,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from study.datasets import StreamedData, load_dataset
 from study.datasets.baseline import held_images, linear_baseline
 from study.datasets.folder_listing import IMAGE_SUFFIXES
-from study.datasets.image_folder import drawn_split
-from study.datasets.readers import stratified_split
+from study.datasets.splits import drawn_split, stratified_split
 
 IMAGES = len(CLASSES) * (TRAIN_PER_CLASS + TEST_PER_CLASS)
 

@@ -25,7 +25,7 @@ from study.datasets.image_views import (
     faults_told,
     read_image,
 )
-from study.datasets.readers import stratified_split
+from study.datasets.splits import stratified_split
 
 INVERSE_REGULARIZATIONS = (
     0.01,

@@ -4,7 +4,6 @@ The layout is that of `torchvision.datasets.ImageFolder`: train/CLASS/IMAGE and 
 order of their names.
 """
 
-import hashlib
 import math
 import os
 from collections import Counter
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from study.datasets.folder_listing import Listing, few, list_folder, shared_images, told_left_out
 from study.datasets.image_views import MAX_PIXELS_VARIABLE
-from study.datasets.readers import SPLIT_SEED, SplitData, part_fingerprint
+from study.datasets.splits import SplitData, drawn_split, part_fingerprint
 
 FOLDER = "imagefolder"  # below data_dir
 TEST_FOLDERS = ("val", "valid", "validation")  # beside train; the first that is there becomes the test set
@@ -134,35 +133,6 @@ class ImageFolder:
             left_out=train.left_out + test.left_out,
             most_pixels=_most_pixels(),
         )
-
-
-def drawn_split(
-    names: list[str], labels: NDArray[np.int64], one_in: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows kept and rows taken, ascending: each image is drawn by its own name, one in `one_in`, and no other's.
-
-    So an image that is added or removed moves no other. A class gives one image at least and keeps one: where none of
-    its names is drawn, its first in the order of the draws is taken, and where all are drawn, its last is kept. Of such
-    a class alone, an image that is added may move that one.
-
-    Args:
-        names: relative to the folder of all classes.
-        labels: (N,); two images of each class at least.
-        one_in: 10 for a tenth.
-    """
-    draws = np.array([_draw(name) for name in names])
-    order = np.lexsort((draws, labels))
-    firsts = np.unique(labels[order], return_index=True)[1]
-    taken = draws < 1 / one_in
-    taken[order[firsts]] = True
-    taken[order[np.append(firsts[1:], len(order)) - 1]] = False
-    return np.flatnonzero(~taken), np.flatnonzero(taken)
-
-
-def _draw(name: str) -> float:
-    """A uniform number in [0, 1) that depends on the name and SPLIT_SEED alone."""
-    digest = hashlib.blake2b(os.fsencode(name), salt=str(SPLIT_SEED).encode()).digest()
-    return int.from_bytes(digest[:6]) / 2**48
 
 
 def _check(where: str, train: Listing, test: Listing) -> None:

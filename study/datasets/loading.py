@@ -12,14 +12,8 @@ from typing import Any
 import numpy as np
 
 from study.datasets.image_folder import LAYOUT, ImageFolder, StreamedData
-from study.datasets.readers import (
-    Archive,
-    DamagedFile,
-    ImageSplit,
-    SplitData,
-    part_fingerprint,
-    stratified_split,
-)
+from study.datasets.readers import Archive, DamagedFile, ImageSplit
+from study.datasets.splits import SplitData, part_fingerprint, stratified_split
 from study.datasets.table import Dataset, find_dataset, resolve_data_dir
 
 

@@ -11,14 +11,15 @@ import os
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-SPLIT_SEED = 1703  # of the paper's number, arXiv 1703.01827; another seed is another study, so it is no option
+from study.datasets.splits import stratified_split
+
 DIGITS_TEST_IMAGES = 270  # 15 % of 1,797: digits has no official test set
 DIGITS_TOP_GREY = 16  # digits counts the dark dots of a 4 x 4 block
 DIGIT_NAMES = tuple("0123456789")
@@ -55,31 +56,6 @@ class ImageSplit:
         return ImageSplit(np.ascontiguousarray(self.images[rows]), self.labels[rows])
 
 
-Split = TypeVar("Split")
-Fingerprint = dict[str, Any]
-"""`class_names`, and of `train`, `validation` and `test` the number of images and a digest; JSON values only."""
-
-
-@dataclass(frozen=True)
-class SplitData(Generic[Split]):
-    """One set, split, whatever a split holds of it.
-
-    Attributes:
-        mean, std: per channel, of pixels in [0, 1].
-        fingerprint: what tells the set as it was loaded from any other; a part of it keeps the whole set's.
-    """
-
-    name: str
-    num_classes: int
-    train: Split
-    validation: Split
-    test: Split
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    mirror_keeps_class: bool
-    fingerprint: Fingerprint = field(default_factory=dict, kw_only=True)
-
-
 class Archive(NamedTuple):
     """A data set as published."""
 
@@ -103,33 +79,9 @@ class Source(Protocol):
         """Bring the files that are missing or damaged. Raises OSError or RuntimeError where that fails."""
 
 
-def part_fingerprint(images: int, *content: bytes) -> dict[str, Any]:
-    """What a fingerprint says of one split. 64 bits: a change is to be noticed, no forgery."""
-    digest = hashlib.sha256()
-    for part in content:
-        digest.update(part)
-    return {"images": images, "sha256": digest.hexdigest()[:16]}
-
-
 def all_here(paths: tuple[Path, ...]) -> bool:
     """True where each is there; a folder that may not be entered counts as empty, which `Path.exists` would raise."""
     return all(os.path.exists(path) for path in paths)
-
-
-def stratified_split(labels: NDArray[np.int64], taken: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows kept and rows taken, ascending, disjoint and complete: one of each class first, then each class's share.
-
-    A row's key is its place in a shuffled line-up of its class, as a fraction; the firsts of all line-ups are taken,
-    and then the lowest keys. Where every class's share is an image or more, each gives its share to within one image.
-    The outcome depends on the arguments and SPLIT_SEED alone: NumPy has frozen the stream of RandomState for all
-    versions.
-    """
-    shuffled = np.random.RandomState(SPLIT_SEED).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    counts = np.bincount(labels)[labels[by_class]]
-    places = np.arange(len(labels)) - np.searchsorted(labels[by_class], labels[by_class])
-    order = by_class[np.lexsort(((places + 0.5) / counts, places > 0))]
-    return np.sort(order[taken:]), np.sort(order[:taken])
 
 
 class Digits:

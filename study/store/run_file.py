@@ -1,4 +1,4 @@
-"""run.json: what a run declares and where it was made. A run whose declaration has changed is refused."""
+"""run.json: what a run declares, on which data and where. Whose declaration or data have changed is refused."""
 
 import json
 from collections import Counter
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from study.datasets.folder_listing import few
+from study.datasets.splits import Fingerprint
 from study.planning.cell import PlannedCell, default_fields
 from study.planning.plan import Plan
 from study.store.provenance import machine, provenance
@@ -14,19 +16,33 @@ from study.store.storage import RUN_FILE, Storage, read_json, write_json
 SHOWN_DIFFERENCES = 8
 
 
-def open_run_file(storage: Storage, plan: Plan) -> dict[str, Any]:
+def open_run_file(
+    storage: Storage, plan: Plan, fingerprints: Mapping[str, Fingerprint] | None = None
+) -> dict[str, Any]:
     """The run's file, made when there is none; how it is asked for is brought up to the plan's.
 
+    Args:
+        storage: of the run.
+        plan: what is asked now.
+        fingerprints: of the data sets as they are now, by name; None: not loaded yet. A run of a version that kept
+            none takes them over.
+
     Raises:
-        ValueError: the run on disk declares something else; the message shows the differences and the ways on.
+        ValueError: the run on disk declares something else, or was made on other data; the message shows the
+            differences and the ways on.
     """
+    data = dict(fingerprints or {})
     if not storage.exists(RUN_FILE):
-        return _new(plan)
+        return _new(plan) | {"data": data}
     content = read_json(storage, RUN_FILE)
-    differences = list(_differences(_completed(content["declaration"]), _completed(plan.declaration())))
+    known = content.get("data", {})
+    differences = [
+        *_differences(_completed(content["declaration"]), _completed(plan.declaration())),
+        *_differences(known, {name: data.get(name, kept) for name, kept in known.items()}, ("data",)),
+    ]
     if differences:
         raise ValueError(_refusal(plan, differences))
-    return content | _asked(plan, content.get("confirm_seeds"))
+    return content | {"data": {**known, **data}} | _asked(plan, content.get("confirm_seeds"))
 
 
 def save_run_file(storage: Storage, content: Mapping[str, Any]) -> None:
@@ -99,19 +115,23 @@ def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]]) -> str:
-    """The message for a changed declaration; the same change in many cells is one line."""
+    """The message for a changed declaration or other data; the same change in many cells is one line."""
+    what = "was made on other data" if all(path[0] == "data" for path, *_ in differences) else "declares something else"
     lines = Counter(_describe(path, old, new) for path, old, new in differences)
     shown = [line if count == 1 else f"{line} ({count} cells)" for line, count in lines.items()]
     if len(shown) > SHOWN_DIFFERENCES:
         shown[SHOWN_DIFFERENCES:] = [f"and {len(shown) - SHOWN_DIFFERENCES} more"]
     changes = "\n".join(f"  {line}" for line in shown)
     return (
-        f"run {plan.run} exists and declares something else (old -> new):\n{changes}\n"
+        f"run {plan.run} exists and {what} (old -> new):\n{changes}\n"
         "Nothing was changed. Two ways on: --run NAME starts another run; --fresh deletes this one and starts it anew."
     )
 
 
 def _describe(path: tuple[str, ...], old: Any, new: Any) -> str:
+    if path[-1] == "class_names":
+        gone, added = ([name for name in one if name not in set(other)] for one, other in ((old, new), (new, old)))
+        return f"{'.'.join(path)}: {few(gone) or 'none'} -> {few(added) or 'none'}"
     if path[0] == "cells" and len(path) > 2:
         return f"{'.'.join(path[2:])}: {old!r} -> {new!r}"
     if path[0] == "cells":

@@ -1,9 +1,10 @@
 """The weights of confirmed trials: one file each in the run's storage, with all that rebuilds the net."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from study.config import TrialConfig, parse_config
+from study.datasets.splits import Fingerprint
 from study.store.storage import Storage, file_name
 from study.store.tensor_bytes import from_bytes, to_bytes
 
@@ -19,6 +20,7 @@ class Weights:
         config: of the trial.
         in_channels, num_classes: of the data set that it was trained on.
         state: the net's state dict, float32.
+        data: the data set's fingerprint, its class names in it; empty in files of a version that kept none.
     """
 
     trial_id: str
@@ -26,6 +28,7 @@ class Weights:
     in_channels: int
     num_classes: int
     state: dict[str, Any]
+    data: Fingerprint = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """A file that `torch.load` opens too."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from study.config import Proxy
 from study.datasets import AnyData, ImageSplit, StreamedData, channel_moments
-from study.datasets.readers import stratified_split
+from study.datasets.splits import stratified_split
 
 AVERAGED_AT_ONCE = 1_024  # images as float32: 13 MB of 32x32 colour images, little beside any net
 
