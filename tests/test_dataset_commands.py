@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from urllib.error import URLError
 
 import pytest
+from photographs import write_folder
 from small_archives import ON_DISK, write_small
 
 from study.datasets import DATASETS, load_dataset, readers
@@ -147,3 +148,39 @@ def test_every_fault_of_a_download_is_one_line(
     monkeypatch.setattr(type(DATASETS["svhn"].source), "fetch", fail)
     assert main(["fetch", "svhn", "--data-dir", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_listing_says_what_a_folder_of_ones_own_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "train" / "cat" / "x.gif").write_bytes(b"")
+    assert main(["--data-dir", str(tmp_path)]) == 0
+    told = f"imagefolder: 4 classes; 36 training, 4 validation and 12 test images in {folder}; left out: 1 .gif"
+    assert told in capsys.readouterr().out.splitlines()
+    (folder / "val" / "cat").rename(folder / "val" / "kitten")
+    assert main(["--data-dir", str(tmp_path)]) == 0
+    assert "train and val must hold the same classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_check_reads_all_images_and_names_the_damaged(
+    itself: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path)
+    command = ["check", str(folder if itself else tmp_path)]
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith("52 images read: 0 damaged, 0 also in another split\n")
+    damaged = [
+        folder / "train" / "ape" / "ä3.jpg",
+        folder / "train" / "cat" / "ä4.jpg",
+        folder / "val" / "cat" / "ä1.jpg",
+    ]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:300])
+    copy = folder / "val" / "bear" / "another name.jpg"
+    copy.write_bytes((folder / "train" / "bear" / "ä5.jpg").read_bytes())
+    assert main(command) == 2
+    lines = capsys.readouterr().out.splitlines()
+    for path in damaged:
+        assert any(line.startswith(f"image {path} cannot be decoded: ") for line in lines)
+    assert any(line.startswith(f"{copy} (test) has the bytes of ") for line in lines)
+    assert lines[-1] == "53 images read: 3 damaged, 1 also in another split"

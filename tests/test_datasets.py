@@ -7,10 +7,13 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+from bad_input import check_refused
 from small_archives import IN_MEMORY, ON_DISK, WRITERS, write_small
 
 from study.datasets import DATASETS, ImageData, MissingDataset, load_dataset, missing_message, readers, resolve_data_dir
+from study.datasets.__main__ import main
 from study.datasets.readers import FASHION_MNIST_FILES
+from study.run import main as run
 
 
 @pytest.fixture(autouse=True)
@@ -127,8 +130,12 @@ def test_the_data_folder_is_absolute_and_the_nearest_wish_wins(monkeypatch: pyte
     assert resolve_data_dir(Path("~/sets")) == tmp_path / "home" / "sets"
 
 
-def test_a_home_that_there_is_not_is_a_name_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert missing_message("cifar10", Path("~nobody-here/sets")) == missing_message(
-        "cifar10", tmp_path / "~nobody-here" / "sets"
-    )
+@pytest.mark.parametrize("arguments", [[], ["check"], ["fetch", "svhn"]], ids=str)
+def test_a_home_that_there_is_not_is_refused_in_one_line(
+    arguments: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_refused(main, [*arguments, "--data-dir", "~nobody-here/x"], "data folder ~nobody-here/x: ", capfd)
+    check_refused(main, ["~nobody-here/x"], "invalid choice: '~nobody-here/x'", capfd)
+    monkeypatch.setenv("STUDY_DATA_DIR", "~nobody-here/x")
+    check_refused(main, arguments, "data folder ~nobody-here/x: ", capfd)
+    check_refused(run, ["depth_sweep", "--dry-run", "--dataset", "svhn"], "data folder ~nobody-here/x: ", capfd)

@@ -262,3 +262,16 @@ def test_a_bound_on_pixels_that_is_no_number_is_refused(
     monkeypatch.setenv("STUDY_MAX_IMAGE_PIXELS", text)
     with pytest.raises(ValueError, match=f"STUDY_MAX_IMAGE_PIXELS = '{text}': give a whole number"):
         loaded(folder)
+
+
+def test_damaged_images_are_told_together_before_a_run(folder: Path) -> None:
+    """Those of all splits, and no more than one line can hold."""
+    data = loaded(folder)
+    damaged = [*paths(data, "train")[:15], *paths(data, "validation"), *paths(data, "test")[:3]]
+    for path in damaged:
+        Path(path).write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"20 images cannot be decoded: .*study\.datasets check") as caught:
+        held_images(data)
+    told = str(caught.value)
+    assert "\n" not in told
+    assert [path in told for path in damaged] == [True] * 20 + [False] * 2

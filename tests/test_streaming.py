@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from photographs import SIZE, small_streamed
+from PIL import Image
 
 from study.config import TrialConfig
 from study.datasets import StreamedData
@@ -110,6 +111,25 @@ def test_a_damaged_image_is_named_in_one_line(data: StreamedData, workers: int) 
     path.write_bytes(b"no image")
     with pytest.raises(ValueError, match=f"^image {re.escape(str(path))} cannot be decoded: [^\n]*$"):
         epoch_of(batches_of(data, workers=workers))
+
+
+def test_the_damaged_images_of_a_batch_are_named_together(data: StreamedData) -> None:
+    for row in (3, 5):
+        Path(data.train.path(row)).write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"^2 images cannot be decoded: [^\n]*$") as caught:
+        epoch_of(batches_of(data), size=len(data.train.labels))
+    assert all(data.train.path(row) in str(caught.value) for row in (3, 5))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whoever_decodes_knows_how_many_pixels_are_allowed(
+    data: StreamedData, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process and in workers alike: the set itself carries the bound."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    small = dataclasses.replace(data, most_pixels=100)
+    with pytest.raises(ValueError, match="exceeds limit of 200 pixels"):
+        epoch_of(batches_of(small, workers=workers))
 
 
 def without_clock(records: list[EpochRecord]) -> list[dict]:

@@ -1,5 +1,7 @@
 """The command line of the data sets: `python -m study.datasets` lists them, `... fetch NAME` brings one.
 
+`... check DIR` reads every image of a folder of one's own.
+
 Only `fetch` uses the network. Listing imports neither torch nor scikit-learn nor Ray.
 """
 
@@ -14,22 +16,30 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from study.datasets import DATASETS, find_dataset, missing_message, resolve_data_dir
-from study.datasets.image_folder import ImageFolder
-from study.terminal import PIPED_WIDTH, Parser, exit_code, listing_console
+from study.datasets import DATASETS, StreamedData, find_dataset, load_dataset, missing_message, resolve_data_dir
+from study.datasets.check import Inspection
+from study.datasets.image_folder import FOLDER, ImageFolder
+from study.terminal import BAD_INPUT, PIPED_WIDTH, Parser, exit_code, listing_console
 
+IN_FOLDER = "it holds train/ and val/, by itself or in imagefolder/"
 NETWORK_PATIENCE_SECONDS = 30.0  # for a silent server; torchvision would wait for ever
-DESCRIPTION = "Lists the data sets of the study and says which are here; `fetch` brings one."
+DESCRIPTION = "Lists the data sets and says which are here. `fetch` brings one, `check` reads all images of a folder."
 EXAMPLES = """\
 examples:
   python -m study.datasets                                          which sets there are, and which are here
   python -m study.datasets fetch cifar10                            download into $STUDY_DATA_DIR, else ./data
   python -m study.datasets fetch svhn --data-dir ~/sets             download into another folder ...
   python -m study.run depth_sweep --dataset svhn --data-dir ~/sets  ... and train on it
+  python -m study.datasets check ~/photographs                      read all images of a folder: damaged ones, copies
 
-digits needs no download, and imagefolder is a folder of your own. Sets that torchvision has already unpacked in the
-folder are used as they are. Validation images are always taken out of the official train set; the official test set
-stays whole.
+digits needs no download. Sets that torchvision has already unpacked in the folder are used as they are, once their
+checksums agree. Validation images are always taken out of the official train set; the official test set stays whole.
+
+imagefolder is a folder of your own: DIR/imagefolder or DIR itself holds train/CLASS/*.jpg and val/CLASS/*.jpg (valid
+and validation do too), with jpg, jpeg, png, ppm, bmp, pgm, tif, tiff or webp images. Names that begin with a dot and
+what operating systems leave are skipped; what is left out is counted. The same image in train and val is refused.
+Images are seen as a viewer shows them; STUDY_MAX_IMAGE_PIXELS=PIXELS allows very large ones. Letters and arrows want
+`--set augmentation=crop`, which mirrors none.
 """
 
 
@@ -40,11 +50,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "check":
+        return _check(arguments.folder or arguments.data_dir)
     if arguments.command is None:
         _print_listing(arguments.data_dir)
     else:
         print(fetch(arguments.name, arguments.data_dir))
     return 0
+
+
+def _check(folder: Path | None) -> int:
+    """Read a folder's images; BAD_INPUT where some are damaged."""
+    data = load_dataset(FOLDER, folder)
+    assert isinstance(data, StreamedData), "the folder's set is the streamed one"
+    inspection = Inspection(data)
+    for line in inspection.lines():
+        print(line, flush=True)
+    return BAD_INPUT if inspection.damaged else 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,11 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     folder_help = "folder of the archives (default: $STUDY_DATA_DIR, else ./data)"
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help=folder_help)
-    command = parser.add_subparsers(dest="command", metavar="fetch NAME", title="command")
+    command = parser.add_subparsers(dest="command", metavar="fetch NAME | check [DIR]", title="commands")
     fetch_parser = command.add_parser("fetch", help="download one set", description="Downloads one data set.")
     fetch_parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(DATASETS)}")
     # SUPPRESS: its default must not overwrite a --data-dir given before `fetch`.
     fetch_parser.add_argument("--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=folder_help)
+    about = "Reads every image of a folder: names the damaged ones and those that are in two splits."
+    check_parser = command.add_parser("check", help="read all images of a folder of your own", description=about)
+    check_parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=f"instead of --data-dir: {IN_FOLDER}")
+    check_parser.add_argument("--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=folder_help)
     return parser
 
 
@@ -104,7 +130,19 @@ def _print_listing(data_dir: Path | None) -> None:
     console = listing_console()
     console.print(_table(data_dir, wide=console.width >= PIPED_WIDTH), soft_wrap=True)
     print(f"Looked in {resolve_data_dir(data_dir)}")
+    if DATASETS[FOLDER].is_here(data_dir):
+        print(_folder_line(data_dir))
     print("Get one: python -m study.datasets fetch NAME [--data-dir DIR]")
+
+
+def _folder_line(data_dir: Path | None) -> str:
+    """What was found in the user's own folder, or why it cannot be used."""
+    try:
+        data = load_dataset(FOLDER, data_dir)
+    except ValueError as error:
+        return str(error)
+    assert isinstance(data, StreamedData), "the folder's set is the streamed one"
+    return data.summary
 
 
 def _table(data_dir: Path | None, *, wide: bool) -> Table:

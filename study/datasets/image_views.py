@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 DECODER_FAULTS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 METADATA_FAULTS = (*DECODER_FAULTS, struct.error, LookupError, TypeError)  # of EXIF that is no EXIF
@@ -75,6 +75,8 @@ def read_image(path: str) -> Image.Image:
             with suppress(*METADATA_FAULTS):  # damaged metadata turns nothing
                 ImageOps.exif_transpose(image, in_place=True)
             return _on_white(_in_bytes(image))
+    except UnidentifiedImageError as error:
+        raise DamagedImage(path, "it is no image of a known format") from error
     except Image.DecompressionBombError as error:
         way = f"set {MAX_PIXELS_VARIABLE}=PIXELS in the driver's environment to allow so many"
         raise DamagedImage(path, f"{error}; {way}") from error

@@ -137,11 +137,13 @@ DATASETS: dict[str, Dataset] = {
 def resolve_data_dir(data_dir: Path | None = None) -> Path:
     """The absolute folder of the archives: `data_dir`, else $STUDY_DATA_DIR, else ./data.
 
-    A link stays a link, since every node follows it by itself. `~nobody`, if there is no such user, is a name like any
-    other, as in a shell.
+    A link stays a link, since every node follows it by itself. ValueError where it is in a home that there is not.
     """
-    wish = data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR
-    return Path(os.path.expanduser(wish)).absolute()
+    wish = Path(data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR)
+    try:
+        return wish.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"data folder {wish}: {error}") from None
 
 
 def find_dataset(name: str) -> Dataset:
