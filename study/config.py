@@ -59,7 +59,7 @@ class TrialConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     dataset: str = "digits"
-    augmentation: Literal["none", "standard"] = "none"
+    augmentation: Literal["none", "crop", "standard"] = "none"  # standard mirrors too, but for digits: not so crop
     image_size: Annotated[int, Field(ge=4)] | None = None
     train_images: Annotated[int, Field(ge=2)] | None = None
 

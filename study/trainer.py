@@ -6,7 +6,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Training:
 
     def __init__(self, config: TrialConfig, data: AnyData, device: torch.device, loader_workers: int = 0) -> None:
         self.config, data = config, proxied(data, config.proxy, device)
+        if config.augmentation == "crop":  # of letters or arrows, whose mirror images are of no class or another
+            data = replace(data, mirror_keeps_class=False)
         self.steps_per_epoch = config.steps_per_epoch(len(data.train.labels))
         self.total_steps = config.total_steps(len(data.train.labels))
         self._total_epochs = math.ceil(self.total_steps / self.steps_per_epoch)
@@ -76,7 +78,7 @@ class Training:
         self.batches = open_batches(
             data,
             device,
-            augment=config.augmentation == "standard",
+            augment=config.augmentation != "none",
             seed=config.seed,
             loader_workers=loader_workers,
         )
