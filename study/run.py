@@ -84,12 +84,7 @@ def _add_execution_options(group: Any) -> None:
     group.add_argument("--run", metavar="NAME", help="name of the run (SWEEP-SCALE)")
     group.add_argument("--fresh", action="store_true", help="delete what the run has and start anew")
     group.add_argument("--dry-run", action="store_true", help="show cells, spaces and trials; start nothing")
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where data sets lie, or images of your own (STUDY_DATA_DIR, or data/)",
-    )
+    group.add_argument("--data-dir", type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)")
     group.add_argument("--workers", type=_positive_int, metavar="N", help="most trials at a time (all that fit)")
     group.add_argument("--cpus-per-trial", type=_positive_float, default=1.0, metavar="X", help="CPUs of a trial (1)")
     group.add_argument("--gpus-per-trial", type=_share, metavar="X", help="GPUs of a trial (the share that it needs)")

@@ -117,3 +117,8 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="not writable"):
         Storage.at(tmp_path / "file").sub("run").check_writable()
+
+
+def test_a_home_that_there_is_not_is_bad_input() -> None:
+    with pytest.raises(ValueError, match="storage ~nobody-here/runs: "):
+        Storage.at("~nobody-here/runs")

@@ -73,9 +73,10 @@ def list_folder(folder: str) -> Listing:
 
 
 def _list_class(listing: Listing, class_name: str, label: int) -> None:
+    above = listing.path("")
     images = _images(listing.path(class_name), set(), listing.left_out)
     for parent, entry, key in sorted(images, key=lambda image: (image[0], image[1].name)):
-        name = os.path.join(parent, entry.name).removeprefix(listing.path("")).replace(os.sep, "/")
+        name = os.path.join(parent, entry.name).removeprefix(above).replace(os.sep, "/")
         known = listing.files.setdefault(key, name)
         if known == name:
             listing.names.append(name)

@@ -62,7 +62,10 @@ class Storage:
             ValueError: the URI's scheme or form is unknown, or a package that opens it is missing.
         """
         if "://" not in str(location):
-            path = str(Path(location).expanduser().absolute())
+            try:
+                path = str(Path(location).expanduser().absolute())
+            except RuntimeError as error:  # ~nobody
+                raise ValueError(f"storage {location}: {error}") from None
             return cls(fs.LocalFileSystem(), path, path)
         try:
             filesystem, root = fs.FileSystem.from_uri(str(location))
