@@ -51,5 +51,5 @@ def _named(module: ModuleType, name: str, *, where: str, files: Mapping[Path, Pa
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{where} declares no sweep: it needs `sweep = Sweep(...)`, see search_spaces/depth_sweep.py")
-    question = (module.__doc__ or name).strip().splitlines()[0]
+    question = ((module.__doc__ or "").strip() or name).splitlines()[0]
     return NamedSweep(name, question, sweep, files)
