@@ -12,6 +12,7 @@ import pandas as pd
 
 from study.records import SCHEMAS, read_arrow
 from study.report.opened_run import OpenedRun
+from study.store.locations import safe_name
 from study.store.storage import JOURNAL
 from study.terminal import plural
 
@@ -73,7 +74,7 @@ def _tensorboard(run: OpenedRun, folder: Path) -> str:
 
 def _folder_name(trial_id: str) -> str:
     """A trial_id as a file name of any system."""
-    return trial_id.replace(":", "--").replace("/", "-")
+    return safe_name(trial_id.replace(":", "--").replace("/", "-"))
 
 
 EXPORTS: dict[str, Callable[[OpenedRun, Path], str]] = {"csv": _csv, "journal": _journal, "tensorboard": _tensorboard}
