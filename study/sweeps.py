@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -44,7 +45,7 @@ def _shipped(name: str) -> NamedSweep:
 
 def _from_file(file: Path) -> NamedSweep:
     module, files = load_file(file)
-    return _named(module, file.stem, where=str(file), files=files)
+    return replace(_named(module, file.stem, where=str(file), files=files), file=str(file))
 
 
 def _named(module: ModuleType, name: str, *, where: str, files: Mapping[Path, Path]) -> NamedSweep:

@@ -15,12 +15,14 @@ class NamedSweep:
 
     Attributes:
         files: what it takes to load a user's own sweep elsewhere, see `study.planning.user_file`; of ours nothing.
+        file: the path by which a user gave it; None for ours.
     """
 
     name: str
     question: str
     sweep: Sweep
     files: Mapping[Path, Path] = field(default_factory=dict)
+    file: str | None = None
 
 
 def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any], *, where: str) -> Any:

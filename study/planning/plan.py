@@ -35,6 +35,7 @@ class Plan:
     Attributes:
         confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
         settings: what `--set` changed of the sweep, as it was given.
+        sweep_file: the path of a user's own sweep; None for a shipped one.
     """
 
     run: str
@@ -49,6 +50,7 @@ class Plan:
     next_cells: Callable[[Sequence[CellResult]], Sequence[PlannedCell]] = no_further_cells
     published: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    sweep_file: str | None = None
 
     @property
     def trial_count(self) -> int:
@@ -148,6 +150,7 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         objectives=named.sweep.objectives,
         published=scale.published,
         settings=overrides.fields,
+        sweep_file=named.file,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )
 

@@ -98,6 +98,7 @@ def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
         "trials_per_cell": plan.trials_per_cell,
         "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
         "settings": dict(plan.settings),
+        "sweep_file": plan.sweep_file,
     }
 
 
