@@ -177,6 +177,15 @@ def parse_config(values: dict[str, Any], *, where: str) -> TrialConfig:
         raise ValueError(f"{where}: {describe(error)}") from None
 
 
+def plain(value: Any) -> Any:
+    """The value with numpy's scalars and arrays, at any depth of lists and tuples, as Python's."""
+    if type(value).__module__ == "numpy":
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain, value))
+    return value
+
+
 def refuse_unknown(what: str, name: str, known: Iterable[str], where: str = "") -> None:
     """ValueError, with the known names, when `name` is none of them."""
     if name not in known:

@@ -1,6 +1,7 @@
 """All that is checked and made ready before Ray starts: storage, run.json, earlier results, data, baselines."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
 from study.records import Row, read_arrow, recover
 from study.search.cells import CellStudies
-from study.search.journal import export_journal
+from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
@@ -163,6 +164,7 @@ def _prepare(
     failed = recover(storage, say)
     if failed:
         say(f"{plural(len(failed), 'trial')} of an earlier start failed: open again.")
+    _tell_of_losses(storage, say)
     finished = read_finished(storage)
     begun = Checkpoints(storage).begun({trial.row["trial_id"] for trial in finished}, say)
     points = {row["trial_id"]: _config(row) for row in failed}
@@ -175,6 +177,20 @@ def _prepare(
         finished_trials=finished,
         begun=begun,
     )
+
+
+def _tell_of_losses(storage: Storage, say: Callable[[str], None]) -> None:
+    """Say what is no longer there although nothing is damaged: somebody has taken it away."""
+    trials = read_arrow(storage, "trials", columns=["trial_id", "epochs_completed"]).to_pylist()
+    rows = Counter(read_arrow(storage, "epochs", columns=["trial_id"])["trial_id"].to_pylist())
+    lacking = [row["trial_id"] for row in trials if rows[row["trial_id"]] < (row["epochs_completed"] or 0)]
+    if lacking:
+        say(
+            f"Table epochs has lost rows of {plural(len(lacking), 'trial')}, such as {lacking[0]}: curves lack them. "
+            "They come back only with a copy of the table, or with --fresh."
+        )
+    if storage.exists(JOURNAL) and not is_whole(storage):
+        say(f"{JOURNAL} is damaged: it is written anew when this start ends.")
 
 
 def _config(row: Row) -> TrialConfig:
@@ -193,7 +209,7 @@ def _close(prepared: PreparedRun) -> None:
     """Leave what readers of the run look at: the journal, and the cells that an adaptive sweep has added."""
     Checkpoints(prepared.storage).tidy()
     cells, finished = prepared.studies.planned, read_finished(prepared.storage)
-    if len(finished) > len(prepared.finished_trials) or not prepared.storage.exists(JOURNAL):
+    if len(finished) > len(prepared.finished_trials) or not is_whole(prepared.storage):
         export_journal(prepared.storage, prepared.plan.objectives, cells.values(), finished)
     compared = {name: cell.compared for name, cell in cells.items()}
     content = read_run_file(prepared.storage)

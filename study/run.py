@@ -36,7 +36,8 @@ examples:
   python -m study.run replay depth_sweep-quick TRIAL_ID   repeat one trial; say whether every epoch is identical
   python -m study.run my_sweep.py                         a sweep of your own, written like search_spaces/depth_sweep.py
 
-The same command goes on where it stopped: finished trials are never repeated. Results are in results/RUN/, as Parquet.
+The same command goes on where it stopped: finished trials are never repeated, failed ones run again.
+Results are in results/RUN/, as Parquet.
 Data sets: python -m study.datasets."""
 
 

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -44,12 +45,12 @@ def _shipped(name: str) -> NamedSweep:
 
 def _from_file(file: Path) -> NamedSweep:
     module, files = load_file(file)
-    return _named(module, file.stem, where=str(file), files=files)
+    return replace(_named(module, file.stem, where=str(file), files=files), file=str(file))
 
 
 def _named(module: ModuleType, name: str, *, where: str, files: Mapping[Path, Path]) -> NamedSweep:
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{where} declares no sweep: it needs `sweep = Sweep(...)`, see search_spaces/depth_sweep.py")
-    question = (module.__doc__ or name).strip().splitlines()[0]
+    question = ((module.__doc__ or "").strip() or name).splitlines()[0]
     return NamedSweep(name, question, sweep, files)

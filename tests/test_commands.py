@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_submission import MY_SWEEP
 
 from study.planning.plan import Plan
 from study.report.commands import commands_of
@@ -46,6 +47,18 @@ def test_a_users_sweep_is_named_by_its_file(tiny_plan: Plan, tmp_path: Path) -> 
         Storage.at(tmp_path / tiny_plan.run), open_run_file(Storage.at(tmp_path), tiny_plan), pd.DataFrame()
     )
     assert commands_of(run)[-2] == "python -m study.run tiny.py --seed 7 --trials 2 --confirm-seeds 2"
+
+
+@pytest.mark.parametrize("name", ["my.v2.py", "depth_sweep.py", "in/search_spaces.py"])
+def test_a_users_file_is_known_by_its_path(name: str, tmp_path: Path, elsewhere: Path) -> None:
+    """Whatever it is called: with dots, or as one of ours."""
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text(MY_SWEEP)
+    plan = asked([name])
+    storage = Storage.at(tmp_path / plan.run)
+    run = OpenedRun(storage, open_run_file(storage, plan), pd.DataFrame())
+    assert run.facts["sweep_file"] == name
+    assert commands_of(run)[-2].startswith(f"python -m study.run {name} ")
 
 
 @pytest.mark.parametrize("option", ["--sampler", "--scheduler"])

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from bad_input import check_refused
 from pyarrow import fs
 from s3_server import KEY, SECRET, S3Server
 from store_servers import BUCKET, everywhere, in_whole_files
@@ -256,3 +257,8 @@ def test_the_list_of_runs(run: Storage, runs: str, capsys: pytest.CaptureFixture
 def test_the_list_of_runs_shows_no_secret(server: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(["--storage", f"s3://{KEY}:hidden@{BUCKET}/none?endpoint_override={server.url}"]) == 0
     assert f"No run under s3://{BUCKET}/none/ yet" in capsys.readouterr().out
+
+
+def test_a_bucket_that_is_not_there_is_told(server: S3Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert server.uri
+    check_refused(report, ["--storage", "s3://nobucket"], "there is no bucket nobucket for s3://nobucket", capfd)

@@ -2,11 +2,14 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from models.modulation_factors import RULES, STATISTICS, TARGETS
@@ -232,6 +235,29 @@ UNSOUND = [
     ({"search": {"learning_rate": Choice((0.1, 0.2))}}, "its search does not work: TypeError: 'dict'"),
     ({"search": lambda _: {"lr": Choice((0.1, 0.2))}}, "cell depth=8: searches the unknown field 'lr'"),
     ({"search": lambda _: {"learning_rate": 0.1}}, "learning_rate is searched as 0.1: give a Float, Int or Choice"),
+    ({"search": lambda _: {"dataset": Choice(("digits", "cifar10"))}}, "cell depth=8: dataset is searched"),
+    ({"search": lambda _: {"learning_rate": Float(0.1, math.inf)}}, "cell depth=8: .*learning_rate.* give finite"),
+    ({"compare": {"depth": itertools.count(8, 6)}}, "more than 10,000 cells: give fewer values of depth"),
+    ({"compare": {"width": range(1, 200), "depth": range(8, 2000, 6)}}, "more than 10,000 cells"),
+    ({"compare": {"width": (8, "8")}}, "cell width=8: width = '8'"),
+    (
+        {
+            "compare": {
+                "recipe": dict.fromkeys(("y", "x,recipe=y"), he_l2),
+                "initializer": ("orthogonal", "orthogonal,recipe=x"),
+            }
+        },
+        "2 cells are named initializer=orthogonal,recipe=x,recipe=y",
+    ),
+    ({"compare": {"depth": (math.nan,)}}, "depth = nan"),
+    ({"compare": {"depth": (object(),)}}, "depth = <object"),
+    ({"fixed": [("width", 8)]}, r"fixed = \[.*give a dict"),
+    ({"scales": {"quick": {"epochs": 1}}}, r"scales: quick = .*give a Scale"),
+    ({"scales": {"quick": Scale(published=None)}}, "scale quick: published = None: give a dict"),
+    ({"scales": {"quick": Scale(published={"a": "12 %"})}}, "scale quick: published: a = '12 %': give a test error"),
+    ({"trials_per_cell": 2.5}, "trials_per_cell = 2.5: give a whole number"),
+    ({"trials_per_cell": math.nan}, "trials_per_cell = nan: give a whole number"),
+    ({"trials_per_cell": 10**30}, "trials_per_cell = 1000000000000000000000000000000: give at least 1, and at most"),
     ({"trials_per_cell": 0}, "trials_per_cell = 0: give at least 1"),
     ({"confirm_seeds": -1}, "confirm_seeds = -1: give at least 1"),
 ]
@@ -242,6 +268,40 @@ def test_a_sweep_that_is_not_sound_is_refused_in_a_line(declared: dict, message:
     sweep = Sweep(**{"compare": {"depth": (8,)}, "scales": {"quick": Scale(fixed={"epochs": 1})}, **declared})
     with pytest.raises(ValueError, match=message):
         make_plan(NamedSweep("unsound", "?", sweep))
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")  # Optuna's, of numpy's types
+def test_numpys_values_are_taken_as_pythons() -> None:
+    """Wherever a sweep may have them; the declaration holds JSON's alone."""
+    sweep = Sweep(
+        compare={"depth": np.arange(8, 21, 6), "recipe": {"r": lambda fields: {"momentum": np.float32(0.5)}}},
+        search=lambda _: {
+            "batch_size": Choice((np.int64(32), np.int64(64))),
+            "learning_rate": Float(np.float32(0.1), 1),
+        },
+        fixed={"width": np.int32(8), "batch_size": np.int64(64), "learning_rate": np.float64(0.5)},
+        search_fixed={"steps": np.int64(3)},
+        scales={"quick": Scale(fixed={"epochs": np.int64(1), "learning_rate_drops": np.array([0.25, 0.5])})},
+        trials_per_cell=np.int64(2),
+        confirm_seeds=lambda _: np.int64(3),
+    )
+    plan = make_plan(NamedSweep("arrays", "?", sweep))
+    assert [cell.name for cell in plan.cells] == [f"depth={depth},recipe=r" for depth in (8, 14, 20)]
+    assert json.loads(json.dumps(plan.declaration())) == plan.declaration()
+    cell = plan.cells[0]
+    assert (cell.fixed["momentum"], cell.fixed["learning_rate_drops"], plan.trial_count) == (0.5, [0.25, 0.5], 15)
+    assert {type(choice) for choice in cell.search["batch_size"].choices} == {int}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((".1", 0.1), ("1.", 1.0), ("1e-3", 0.001), ("True", True), ("False", False), ("true", True)),
+        *(("8,14", [8, 14]), (".1,.2", [0.1, 0.2]), ("[0.5]", [0.5]), ("relu", "relu"), ("inf", "inf")),
+    ],
+)
+def test_values_of_the_command_line_are_read_as_json_or_python_writes_them(text: str, value: object) -> None:
+    assert (parse_value(text), type(parse_value(text))) == (value, type(value))
 
 
 @pytest.mark.parametrize(

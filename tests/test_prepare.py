@@ -12,6 +12,7 @@ from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import prepared_run
 from study.records import TableWriter, read_arrow
 from study.run import main
+from study.search.journal import is_whole
 from study.search.samplers import SearchMethod
 from study.store.checkpoints import Checkpoints
 from study.store.storage import Storage, read_json, write_json
@@ -117,6 +118,23 @@ def test_failed_trials_are_open_again_at_the_point_they_had(tiny_plan: Plan) -> 
         row["trial_id"]: point for row in rows if row["status"] == "failed"
     }
     assert "2 trials of an earlier start failed: open again." in said
+
+
+def test_what_was_taken_away_or_garbled_by_hand_is_told(tiny_plan: Plan) -> None:
+    cell, said = tiny_plan.cells[0], []
+    config = cell.config(cell.known, seed=0, phase="search")
+    known = {"trial_id": f"tiny-quick:{cell.name}:search:0", "cell": cell.name, "phase": "search", "status": "ok"}
+    storage = Storage.at(old_run(tiny_plan))
+    row = {**config.model_dump(), **known, "val_accuracy": 0.5, "epochs_completed": 2}
+    TableWriter(storage, "trials", {}).append([row])
+    TableWriter(storage, "epochs", {}).append([{"trial_id": known["trial_id"], "epoch": 1, "val_accuracy": 0.4}])
+    storage.write("optuna.journal", b'{"op_code": 0}\nrubbish')
+    for _ in range(2):
+        with prepared_run(tiny_plan, Options(), said.append):
+            pass
+    assert sum(f"has lost rows of 1 trial, such as {known['trial_id']}" in line for line in said) == 2
+    assert sum("optuna.journal is damaged" in line for line in said) == 1  # it was written anew
+    assert is_whole(storage)
 
 
 def config_of(row: dict[str, Any]) -> TrialConfig:

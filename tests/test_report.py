@@ -81,9 +81,12 @@ def test_csv_holds_the_tables(run: Path) -> None:
 def test_the_journal_is_the_runs_own_copy(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mine", "--export", "journal"]) == 2
     assert "has no optuna.journal" in capsys.readouterr().err
-    Storage.at(run).write("optuna.journal", b"studies")
+    Storage.at(run).write("optuna.journal", b"rubbish")
+    assert main(["mine", "--export", "journal"]) == 2
+    assert "is damaged: the run's own command writes it anew" in capsys.readouterr().err
+    Storage.at(run).write("optuna.journal", b'{"op_code": 0}\n')
     assert main(["mine", "--export", "journal"]) == 0
-    assert (run / "export" / "journal" / "optuna.journal").read_bytes() == b"studies"
+    assert (run / "export" / "journal" / "optuna.journal").read_bytes() == b'{"op_code": 0}\n'
 
 
 def test_tensorboard_gets_a_folder_a_trial(run: Path) -> None:

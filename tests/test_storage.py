@@ -1,11 +1,12 @@
 """Files in a run's storage appear whole or not at all."""
 
+import re
 from dataclasses import replace
 
 import pytest
 from pyarrow import ArrowException
 
-from study.store.locations import shown
+from study.store.locations import safe_name, shown
 from study.store.storage import Storage
 
 
@@ -122,3 +123,23 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path) -> None:
 def test_a_user_whom_nobody_knows_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"^storage ~nobody-here/x: [^\n]+$"):
         Storage.at("~nobody-here/x")
+
+
+@pytest.mark.parametrize(
+    "text", ["..", ".", "", "/../../ESC", "a/../b", "..\\up", "~root", "x\0y", "CON:", "-", ".hidden"]
+)
+def test_a_file_name_made_from_data_leads_nowhere_else(text: str, tmp_path) -> None:
+    name = safe_name(text)
+    assert (tmp_path / name).resolve().parent == tmp_path.resolve()
+    assert re.fullmatch(r"[A-Za-z0-9=,_-][A-Za-z0-9.=,_-]*", name)
+    assert safe_name("depth_curve-digits.png") == "depth_curve-digits.png"
+
+
+def test_a_link_in_a_temporary_files_place_is_not_followed(storage: Storage, tmp_path) -> None:
+    storage.write("report.html", b"old")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"kept")
+    (tmp_path / "run" / ".tmp-report.html").symlink_to(precious)
+    storage.write("report.html", b"new")
+    assert (precious.read_bytes(), storage.read("report.html")) == (b"kept", b"new")
+    assert not (tmp_path / "run" / "report.html").is_symlink()

@@ -145,3 +145,14 @@ def test_the_command_line_finds_them_from_elsewhere(mine: Path, elsewhere: Path)
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
     assert "depth=8,recipe=he_l2" in done.stdout
+
+
+def test_a_file_that_raises_what_is_no_exception_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text("class Odd(BaseException): pass\nraise Odd('out')")
+    with pytest.raises(ValueError, match=r"^sweep file \S+ does not run: Odd: out \(odd.py, line 2\)$"):
+        load_sweep(str(tmp_path / "odd.py"))
+
+
+def test_a_docstring_of_blanks_is_no_question(mine: Path) -> None:
+    mine.write_text('"""  \n  """\n' + WITH_HELPERS.partition('"""\n')[2])
+    assert load(mine).question == "mine"

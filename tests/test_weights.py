@@ -11,7 +11,7 @@ from study.datasets import load_dataset
 from study.launch import run_sweep
 from study.planning.plan import Overrides
 from study.records import read_table
-from study.store.storage import Storage, write_json
+from study.store.storage import Storage, file_name, write_json
 from study.store.weights import Weights, read_weights, write_weights
 from study.sweeps import NamedSweep
 from study.trainer import load_network
@@ -90,3 +90,11 @@ def test_a_damaged_file_is_named(storage: Storage) -> None:
     storage.write(f"weights/{name}", storage.read(f"weights/{name}")[:-100])
     with pytest.raises(ValueError, match=rf"weights/{name}: cannot be read: [^\n]+$"):
         load_network(storage.root, "t:0")
+
+
+def test_a_file_of_another_trial_is_refused(storage: Storage) -> None:
+    keep(storage)
+    (name,) = storage.names("weights")
+    storage.write(f"weights/{file_name('t:1')}.pt", storage.read(f"weights/{name}"))
+    with pytest.raises(ValueError, match=r"t_1-\w+\.pt: is of trial 't:0': files were swapped or renamed$"):
+        load_network(storage.root, "t:1")

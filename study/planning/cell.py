@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, dist
 from optuna.trial import create_trial
 
 from search_spaces.sweep import ConfirmSeeds, Fields, Recipe, Scale, Space, Sweep
-from study.config import CONFIRM, HOUSEKEEPING, SEARCH, Proxy, TrialConfig, parse_config, refuse_unknown
+from study.config import CONFIRM, HOUSEKEEPING, SEARCH, Proxy, TrialConfig, parse_config, plain, refuse_unknown
 from study.planning.cost import multiply_adds
 from study.planning.named_sweep import answer
 from study.planning.settings import of_one_length
 
 PHASES = (SEARCH, CONFIRM)
+MOST_RUNS = 10_000  # of one phase of a cell, to tell a slip of the pen; seeds of the phases are as far apart
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
     name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
     fields = _fields(sweep, scale, recipe, {**point, **forced}, where=f"cell {name}")
     searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
-    space = {key: value for key, value in searched.items() if key not in {**point, **forced}}
+    space = {key: _plain_space(value) for key, value in searched.items() if key not in {**point, **forced}}
     otherwise = _search_fixed(sweep, scale, forced, space, where=f"cell {name}")
     otherwise = {key: value for key, value in otherwise.items() if space and value != fields[key]}
     configs = {SEARCH: {**fields, **otherwise}, CONFIRM: fields}
@@ -107,12 +109,24 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
 def _fields(sweep: Sweep, scale: Scale, recipe: Recipe, given: Fields, where: str) -> Fields:
     """All fields of a cell's confirmations; `given` are those that nothing changes."""
     base = {**default_fields(), **sweep.fixed, **scale.fixed, **given}
+    base = {name: plain(value) for name, value in base.items()}
     shape = {key: base[key] for key in ("network_size", "depth")}  # a recipe may compute with them
     parse_config({**shape, "epochs": 1}, where=where)
     fields = {**base, **answer(recipe, base, dict, where=f"{where}: its recipe"), **given}
+    fields = {name: plain(value) for name, value in fields.items()}
     if "seed" in fields:
         raise ValueError(f"{where}: seed cannot be set: use --seed, from which each trial's is derived")
     return fields
+
+
+def _plain_space(space: Any) -> Any:
+    """A space with Python's values in place of numpy's."""
+    choices = space.choices if isinstance(space, CategoricalDistribution) else ()
+    return (
+        CategoricalDistribution(plain(choices))
+        if any(type(choice).__module__ == "numpy" for choice in choices)
+        else space
+    )
 
 
 def _search_fixed(sweep: Sweep, scale: Scale, forced: Fields, space: Space, where: str) -> Fields:
@@ -140,11 +154,15 @@ def declared_confirm_seeds(sweep: Sweep, scale: Scale) -> ConfirmSeeds:
     return sweep.confirm_seeds if scale.confirm_seeds is None else scale.confirm_seeds
 
 
-def at_least_one(name: str, count: int, where: str = "") -> int:
-    """The count; ValueError for one that would leave nothing to do."""
-    if count < 1:
-        raise ValueError(f"{where}{name} = {count}: give at least 1")
-    return count
+def at_least_one(name: str, count: Any, where: str = "") -> int:
+    """The count; ValueError for what is no whole number, would leave nothing to do, or is beyond all measure."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise ValueError(f"{where}{name} = {count!r}: give a whole number") from None
+    if not 1 <= number <= MOST_RUNS:
+        raise ValueError(f"{where}{name} = {number}: give at least 1, and at most {MOST_RUNS:,}")
+    return number
 
 
 def default_fields() -> dict[str, Any]:
@@ -158,6 +176,10 @@ def _check_space(cell: PlannedCell) -> None:
         refuse_unknown("field", name, default_fields(), where=f"cell {cell.name}: searches the ")
         if not isinstance(distribution, BaseDistribution):
             raise ValueError(f"cell {cell.name}: {name} is searched as {distribution!r}: give a Float, Int or Choice")
+        if name == "dataset":
+            raise ValueError(f"cell {cell.name}: dataset is searched: accuracies on several sets cannot be ranked")
+        if any(isinstance(value, float) and not math.isfinite(value) for value in extremes(distribution)):
+            raise ValueError(f"cell {cell.name}: {name} is searched in {distribution}: give finite values")
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
         known = cell.known[name]

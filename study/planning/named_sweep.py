@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search_spaces.sweep import Sweep
+from search_spaces.sweep import Scale, Sweep
 from study.planning.user_file import one_line
 
 
@@ -15,12 +15,14 @@ class NamedSweep:
 
     Attributes:
         files: what it takes to load a user's own sweep elsewhere, see `study.planning.user_file`; of ours nothing.
+        file: the path by which a user gave it; None for ours.
     """
 
     name: str
     question: str
     sweep: Sweep
     files: Mapping[Path, Path] = field(default_factory=dict)
+    file: str | None = None
 
 
 def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any], *, where: str) -> Any:
@@ -33,3 +35,20 @@ def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any
         return kind(function(given))
     except Exception as error:
         raise ValueError(f"{where} does not work: {one_line(error)}") from error
+
+
+MAPPINGS = ("compare", "scales", "fixed", "search_fixed", "published")
+
+
+def check_types(declared: Sweep | Scale, where: str = "") -> None:
+    """ValueError where a part of a sweep or scale is not of its kind."""
+    for name in MAPPINGS:
+        value = getattr(declared, name, {})
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise ValueError(f"{where}{name} = {value!r}: give a dict whose keys are names")
+    for name, scale in getattr(declared, "scales", {}).items():
+        if not isinstance(scale, Scale):
+            raise ValueError(f"scales: {name} = {scale!r}: give a Scale(...)")
+    for cell, error in getattr(declared, "published", {}).items():
+        if not isinstance(error, int | float) or not 0 <= error <= 1:
+            raise ValueError(f"{where}published: {cell} = {error!r}: give a test error from 0 to 1")

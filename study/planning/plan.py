@@ -2,22 +2,25 @@
 
 import itertools
 import json
+import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
-from study.config import OBJECTIVES, TrialConfig, refuse_unknown
+from study.config import OBJECTIVES, TrialConfig, plain, refuse_unknown
 from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
-from study.planning.named_sweep import NamedSweep, answer
+from study.planning.named_sweep import NamedSweep, answer, check_types
 from study.planning.settings import parse_value, single_values
 from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
+MOST_CELLS = 10_000  # of a grid, to tell a slip of the pen
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
 
@@ -36,6 +39,7 @@ class Plan:
     Attributes:
         confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
         settings: what `--set` changed of the sweep, as it was given.
+        sweep_file: the path of a user's own sweep; None for a shipped one.
     """
 
     run: str
@@ -52,6 +56,7 @@ class Plan:
     remarks: Mapping[str, str] = field(default_factory=dict)
     caveat: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    sweep_file: str | None = None
 
     @property
     def trial_count(self) -> int:
@@ -130,15 +135,17 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         ValueError: unknown scale, field, recipe or value; the message says which and what is allowed.
     """
     overrides = overrides or Overrides()
+    check_types(named.sweep)
     refuse_unknown("scale", scale_name, named.sweep.scales)
     scale = named.sweep.scales[scale_name]
+    check_types(scale, f"scale {scale_name}: ")
     _check_objectives(named.sweep.objectives)
     _refuse_unknown_fields(overrides.fields, named.sweep, scale)
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
     forced = single_values(overrides.fields, compare)
-    points = (dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values()))
     cell_at = partial(plan_cell, named.sweep, scale, forced)
-    cells = tuple(cell_at(point) for point in points)
+    cells = tuple(map(cell_at, _grid(compare)))
+    _refuse_equal_names(cells)
     return Plan(
         run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
         sweep=named.name,
@@ -153,8 +160,24 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         remarks=scale.remarks,
         caveat=scale.caveat,
         settings=overrides.fields,
+        sweep_file=named.file,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )
+
+
+def _grid(compare: Mapping[str, Sequence[Any]]) -> list[Fields]:
+    count = math.prod(map(len, compare.values()))
+    if count > MOST_CELLS:
+        raise ValueError(f"compare makes more than {MOST_CELLS:,} cells: give fewer values of {', '.join(compare)}")
+    return [dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values())]
+
+
+def _refuse_equal_names(cells: Sequence[PlannedCell]) -> None:
+    """A cell's name is part of every trial_id: `1` and `"1"` would share their trials."""
+    names = Counter(cell.name for cell in cells)
+    for name, count in names.items():
+        if count > 1:
+            raise ValueError(f"{count} cells are named {name}: give values and recipes names that differ")
 
 
 def _check_objectives(objectives: Sequence[str]) -> None:
@@ -186,12 +209,12 @@ def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) 
     for name, values in declared.items():
         if not hasattr(values, "keys" if name == "recipe" else "__iter__"):
             raise ValueError(f"{name} = {values!r}: compare a tuple of values, and of recipes a dict by name")
-        chosen = list(values)
+        chosen = [plain(value) for value in itertools.islice(values, MOST_CELLS + 1)]
         if name in overrides:
             given = parse_value(overrides[name])
             chosen = given if isinstance(given, list) else [given]
         axes[name] = [_recipe_pair(values, choice) for choice in chosen] if name == "recipe" else chosen
-        if not chosen or len({json.dumps(choice) for choice in chosen}) < len(chosen):
+        if not chosen or len({repr(choice) for choice in chosen}) < len(chosen):
             raise ValueError(f"{name} = {chosen}: give at least one value, and none of them twice")
     return axes
 

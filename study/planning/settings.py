@@ -1,20 +1,27 @@
 """What `--set FIELD=VALUE` means: from the words of the command line to the values of fields."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, get_args, get_origin
 
-from study.config import TrialConfig
+from study.config import TrialConfig, plain
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+TRUTH = {"True": True, "False": False}
 OTHER_LENGTH = {"epochs": "steps", "steps": "epochs"}
 
 
 def parse_value(text: str) -> Any:
-    """A value from the command line: JSON where it is JSON (numbers, true, null), a list at commas, else text."""
-    try:
+    """A value from the command line: a number, true or null as JSON or Python has it, a list at commas, else text."""
+    with suppress(json.JSONDecodeError):
         return json.loads(text)
-    except json.JSONDecodeError:
-        return [parse_value(part) for part in text.split(",")] if "," in text else text
+    if NUMBER.fullmatch(text):  # `.1` is none in JSON
+        return float(text)
+    if "," in text and not text.startswith("["):
+        return [parse_value(part) for part in text.split(",")]
+    return TRUTH.get(text, text)
 
 
 def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[str, Any]:
@@ -36,7 +43,8 @@ def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[
 
 def of_one_length(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, with steps unset where epochs are given and the other way round."""
-    return {OTHER_LENGTH[name]: None for name in values if name in OTHER_LENGTH} | dict(values)
+    values = {name: plain(value) for name, value in values.items()}
+    return {OTHER_LENGTH[name]: None for name in values if name in OTHER_LENGTH} | values
 
 
 def acting(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def load_file(file: Path) -> tuple[ModuleType, Files]:
     module, real = importlib.util.module_from_spec(spec), file.resolve()
     try:
         imported = _execute(module, real.parent)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ValueError(f"sweep file {file} does not run: {_told(error, real.parent)}") from error
     return module, {Path(file.name): real, **imported}
 

@@ -22,7 +22,7 @@ from study.report.opened_run import OpenedRun, Part, open_run
 from study.report.page import REPORT, write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
-from study.store.locations import shown
+from study.store.locations import safe_name, shown
 from study.store.storage import RESULTS, Storage
 from study.terminal import Parser, exit_code, listing_console
 
@@ -99,7 +99,9 @@ def _as_file(page: str, storage: Storage) -> Path:
 def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
     """Every figure as PNG and SVG; returns their paths."""
     figures = ((name, figure) for part in run.parts for name, figure in _figures(run, part))
-    return [save_figure(figure, folder / f"{name}{suffix}") for name, figure in figures for suffix in FORMATS]
+    return [
+        save_figure(figure, folder / f"{safe_name(name)}{suffix}") for name, figure in figures for suffix in FORMATS
+    ]
 
 
 def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:

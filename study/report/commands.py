@@ -26,9 +26,10 @@ def commands_of(run: OpenedRun) -> list[str]:
 
 
 def _sweep(run: OpenedRun) -> str:
-    """As `study.run` is given it: a name of ours, else the user's file."""
+    """As `study.run` is given it: the user's file, which older runs do not name, or a name of ours."""
     name = str(run.facts.get("declaration", {}).get("sweep", "SWEEP"))
-    return name if find_spec(f"search_spaces.{name}") else f"{name}.py"
+    ours = "." not in name and find_spec(f"search_spaces.{name}") is not None
+    return str(run.facts.get("sweep_file") or (name if ours else f"{name}.py"))
 
 
 def _options(run: OpenedRun) -> Iterator[str]:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from study.records import SCHEMAS, read_arrow
 from study.report.opened_run import OpenedRun
+from study.search.journal import is_whole
+from study.store.locations import safe_name
 from study.store.storage import JOURNAL
 from study.terminal import plural
 
@@ -53,6 +55,8 @@ def _journal(run: OpenedRun, folder: Path) -> str:
     """The run's own copy of its studies, one a cell under the cell's name: what optuna-dashboard opens."""
     if not run.storage.exists(JOURNAL):
         raise ValueError(f"run {run.name} has no {JOURNAL}: it is written when the run ends, or is run again")
+    if not is_whole(run.storage):
+        raise ValueError(f"{JOURNAL} of run {run.name} is damaged: the run's own command writes it anew")
     (folder / JOURNAL).write_bytes(run.storage.read(JOURNAL))
     return f"{plural(len(run.facts['compared']), 'cell')} for optuna-dashboard"
 
@@ -73,7 +77,7 @@ def _tensorboard(run: OpenedRun, folder: Path) -> str:
 
 def _folder_name(trial_id: str) -> str:
     """A trial_id as a file name of any system."""
-    return trial_id.replace(":", "--").replace("/", "-")
+    return safe_name(trial_id.replace(":", "--").replace("/", "-"))
 
 
 EXPORTS: dict[str, Callable[[OpenedRun, Path], str]] = {"csv": _csv, "journal": _journal, "tensorboard": _tensorboard}

@@ -1,5 +1,6 @@
 """The runs under a folder, one row each: state, progress, best. Reads only; never Ray or torch."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,18 @@ def list_runs(results: str | Path = RESULTS) -> pd.DataFrame:
         COLUMNS, a row a run; one that cannot be read says why in `state`.
     """
     storage = Storage.at(results)
+    _check_bucket(storage)
     names = sorted([*storage.folders(""), *(f"reference/{name}" for name in storage.folders("reference"))])
     are_runs = storage.each(lambda name: storage.exists(f"{name}/{RUN_FILE}"), names)
     runs = [name for name, is_run in zip(names, are_runs, strict=True) if is_run]
     return pd.DataFrame(storage.each(partial(_row, storage), runs), columns=COLUMNS)
+
+
+def _check_bucket(storage: Storage) -> None:
+    """ValueError where a store has no such bucket: what lies in one that is not there looks like nothing."""
+    bucket = storage.root.partition("/")[0]
+    if bucket and not storage.is_local and not replace(storage, root=bucket).exists(""):
+        raise ValueError(f"there is no bucket {bucket} for {storage.location}")
 
 
 def _row(storage: Storage, name: str) -> dict[str, str]:

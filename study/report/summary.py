@@ -23,6 +23,7 @@ from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import SEEDS_ONLY, with_test
 from study.report.targets import twin_lines
+from study.store.locations import safe_name
 from study.store.storage import Storage
 from study.terminal import plural
 
@@ -64,7 +65,7 @@ def print_summary(storage: Storage, console: Console) -> None:
     print_text(run, console)
     for part in run.parts:
         figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.baselines, _title(run, part))
-        name = f"{FIGURE}.png" if "dataset" not in run.axes else f"{FIGURE}-{part.dataset}.png"
+        name = f"{FIGURE}.png" if "dataset" not in run.axes else safe_name(f"{FIGURE}-{part.dataset}.png")
         _store_figure(figure, storage, name)
         console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
     console.print("The numbers, in pandas:\n")

@@ -1,5 +1,6 @@
 """A copy of a run's Optuna studies for optuna-dashboard and `optuna.load_study`: written from the tables alone."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,15 @@ from study.config import OBJECTIVES, SEARCH
 from study.planning.cell import PlannedCell
 from study.search.optuna_trials import FinishedTrial
 from study.store.storage import JOURNAL, Storage
+
+
+def is_whole(storage: Storage) -> bool:
+    """Whether the journal is there and each of its lines is JSON."""
+    try:
+        lines = storage.read(JOURNAL).splitlines()
+        return all(isinstance(json.loads(line), dict) for line in lines)
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def export_journal(

@@ -36,6 +36,11 @@ def told(error: Exception) -> str:
     return re.sub(r"[\w+.:-]+://[^\s'\"]+", lambda uri: shown(uri[0]), line)
 
 
+def safe_name(text: str) -> str:
+    """A file's name made from data: it leads nowhere else, on any system, and is not hidden."""
+    return re.sub(r"[^A-Za-z0-9.=,_-]", "_", text).lstrip(".") or "_"
+
+
 @contextmanager
 def told_as_os_error() -> Iterator[None]:
     """All that a file system raises, as OSError without secrets: Azure's and fsspec's have errors of their own."""

@@ -116,6 +116,7 @@ def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
         "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
         "settings": dict(plan.settings),
         "caveat": plan.caveat,
+        "sweep_file": plan.sweep_file,
     }
 
 

@@ -9,7 +9,6 @@ are kept in the open file system alone: no location, message or file of a run ha
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from pyarrow import fs
 
-from study.store.locations import parts_shown, shown, told, told_as_os_error
+from study.store.locations import parts_shown, safe_name, shown, told, told_as_os_error
 
 RESULTS = "results"  # the folder, below the working directory, that holds runs unless --storage says otherwise
 RUN_FILE = "run.json"  # what makes a folder a run
@@ -138,6 +137,8 @@ class Storage:
         temporary = self._path(TEMPORARY_PREFIX + name.replace("/", "-"))
         if not self._is_store:
             self.filesystem.create_dir(self.root, recursive=True)
+            with suppress(FileNotFoundError):  # a link that was put there would be followed
+                self.filesystem.delete_file(temporary)
         self._put(temporary, content)
         self._move_file(temporary, target)
 
@@ -280,8 +281,7 @@ class Storage:
 
 def file_name(trial_id: str) -> str:
     """A stable name that every file system takes, one for each trial: what can be read of the id, and its digest."""
-    readable = re.sub(r"[^A-Za-z0-9.=_-]", "_", trial_id)[-NAME_LETTERS:].lstrip(".")
-    return f"{readable}-{sha256(trial_id.encode()).hexdigest()[:12]}"
+    return f"{safe_name(trial_id.replace(',', '_')[-NAME_LETTERS:])}-{sha256(trial_id.encode()).hexdigest()[:12]}"
 
 
 def write_json(storage: Storage, name: str, content: Mapping[str, Any]) -> None:

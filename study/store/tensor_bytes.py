@@ -25,4 +25,4 @@ def from_bytes(content: bytes) -> dict[str, Any]:
     except MemoryError:  # which says nothing of the content
         raise
     except Exception as error:  # torch has no error of its own for this: a damaged file raises one of a dozen kinds
-        raise ValueError(f"cannot be read: {(str(error) or repr(error)).splitlines()[0]}") from error
+        raise ValueError(f"cannot be read: damaged, or no such file ({type(error).__name__})") from error

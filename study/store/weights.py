@@ -48,13 +48,18 @@ def read_weights(storage: Storage, trial_id: str) -> Weights:
     """
     try:
         content = from_bytes(storage.read(_name(trial_id)))
-        return Weights(**{**content, "config": parse_config(content["config"], where="its config")})
+        weights = Weights(**{**content, "config": parse_config(content["config"], where="its config")})
+        if weights.trial_id != trial_id:
+            raise ValueError(f"is of trial {weights.trial_id!r}: files were swapped or renamed")
+        return weights
     except FileNotFoundError:
         raise ValueError(
             f"{storage.location} keeps no weights of a trial {trial_id!r}: only those of trials with phase confirm and "
             "status ok are kept, and only by runs that were made since there are such files"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError(f"{storage.sub(_name(trial_id)).location} is damaged: these are no weights of ours") from None
+    except ValueError as error:
         raise ValueError(f"{storage.sub(_name(trial_id)).location}: {error}") from error
 
 
