@@ -27,9 +27,9 @@ STRIDE = 1.8  # how much deeper the next net is while all have trained
 RESOLUTION = 1.15  # a bracket narrower than this ratio is not halved: seeds differ by more
 STEEPEST_SLOPE = 0.5  # of the recipe that is to stay clearly nonlinear
 LOOKS = (3, 6, 12)  # numbers of seeds at which a net is judged, each twice the last; then it stays undecided
-MOST_NETS = 12  # of one recipe: what the climb from 20 to 1,202 and the halving take
+MAX_NETS = 12  # of one recipe: what the climb from 20 to 1,202 and the halving take
 FALSE_VERDICT = 0.05  # probability that one of a recipe's nets is judged wrongly, over all looks at all of its nets
-ERROR = FALSE_VERDICT / (len(LOOKS) * MOST_NETS)  # of one interval (Bonferroni)
+ERROR = FALSE_VERDICT / (len(LOOKS) * MAX_NETS)  # of one interval (Bonferroni)
 ROUNDING = 0.001  # least standard deviation of an accuracy: what rounding to 1/300 has, so equal seeds prove little
 RULE = (
     f"By the sweep's own rule a net trains when it is at most {TOLERANCE:g} less accurate than the recipe's shallowest "
@@ -100,7 +100,7 @@ def next_points(nets: Sequence[CellResult], deepest: int) -> list[Fields]:
 def next_depth(nets: Sequence[CellResult], deepest: int) -> int | None:
     """The depth to try next under one recipe, or None when its bracket is narrow."""
     last, first = bracket(nets)
-    if last is None or len(nets) == MOST_NETS:
+    if last is None or len(nets) == MAX_NETS:
         return None
     trained = last.compared["depth"]
     if first is None:

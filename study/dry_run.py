@@ -18,7 +18,7 @@ from study.planning.settings import acting
 from study.terminal import listing_console, plural
 from study.training.memory import PROCESS_BYTES, gpu_share
 
-MOST_NAME = 40  # columns that a cell's name takes before it is folded
+MAX_NAME = 40  # columns that a cell's name takes before it is folded
 NO_RECIPE = ""  # the one group of cells where no recipes are compared
 
 
@@ -115,13 +115,13 @@ def _cell_table(plan: Plan, told: Mapping[str, Fields], spaces: Mapping[str, str
     rows: dict[tuple[str, str, str], list[str]] = {}
     for cell in plan.cells:
         own = _without(own_fields(cell), told[cell.compared.get("recipe", NO_RECIPE)])
-        known = (_listed({name: cell.known[name]}) + _unless_told(name, cell, spaces) for name in cell.search)
+        known = (_listed({name: cell.default_point[name]}) + _unless_told(name, cell, spaces) for name in cell.search)
         words = (", ".join(known) or "nothing is searched") + (f"; fixed {_listed(own)}" if own else "")
         entry = (words, str(plan.trials_of(cell)), str(plan.confirmations_of(cell)))
         rows.setdefault(entry, []).append(cell.name)
     table = Table(box=None, pad_edge=False)
     longest = max(len(cell.name) for cell in plan.cells)
-    table.add_column("each cell", overflow="fold", min_width=min(longest, MOST_NAME))
+    table.add_column("each cell", overflow="fold", min_width=min(longest, MAX_NAME))
     for heading in ("first trial", "trials", "confirmations"):
         table.add_column(heading, overflow="fold")
     for entry, names in rows.items():

@@ -114,9 +114,9 @@ def simulate(plan: Plan, trial_seconds: Mapping[Place, float], workers: int) -> 
     studies, now = CellStudies(plan), 0.0
     running: list[tuple[float, str]] = []
     while not studies.finished:
-        job = studies.next_job() if len(running) < workers else None
-        if job is not None:
-            heapq.heappush(running, (now + trial_seconds.get((job.cell, job.phase), 0.0), job.trial_id))
+        planned = studies.next_trial() if len(running) < workers else None
+        if planned is not None:
+            heapq.heappush(running, (now + trial_seconds.get((planned.cell, planned.phase), 0.0), planned.trial_id))
             continue
         now, trial_id = heapq.heappop(running)
         values: dict[str, Any] = dict.fromkeys(plan.objectives, 0.0)

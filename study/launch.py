@@ -24,13 +24,13 @@ from study.sweeps import NamedSweep
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
-from study.tuner.gpu_memory import Cards
+from study.tuner.gpu_memory import GpuMemory
 from study.tuner.node_loss import forgiven_node_losses
 from study.tuner.recorder import Recorder
 from study.tuner.searcher import JobSearcher, PruningScheduler
 from study.tuner.session import ray_session
 from study.tuner.slots import Slots, living_nodes, resources_of
-from study.tuner.stop_conditions import Ending
+from study.tuner.stop_conditions import StopConditions
 from study.tuner.stopping import GO_ON, Stop, stoppable, watched
 from study.tuner.trainable import run_trial
 from study.tuner.waiting import Waiting
@@ -70,14 +70,14 @@ def execute(
         RuntimeError: the first trials all failed with one error, which it tells; or the cluster is gone.
         KeyboardInterrupt: a signal asked for the end.
     """
-    ending = Ending(options.time_budget_seconds, prepared.studies.trial_count)
+    ending = StopConditions(options.time_budget_seconds, prepared.studies.trial_count)
     with (
         scratch(prepared.storage) as folder,
         ray_session(options.address) as joined,
         watched(functools.partial(_clean_up, folder, display)),
     ):
         autoscaler = find_autoscaler(display.say) if joined is not None else None
-        slots = Slots(options, prepared.data, living_nodes, Cards(display.say).smallest_bytes, autoscaler)
+        slots = Slots(options, prepared.data, living_nodes, GpuMemory(display.say).smallest_bytes, autoscaler)
         slots.check_possible(config for cell in prepared.plan.cells for config in cell.examples.values())
         if joined is not None:
             display.say(f"Joined the Ray cluster at {joined}: {len(living_nodes())} nodes, {slots.count()} slots.")
@@ -96,7 +96,7 @@ def execute(
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
 
-def _tell_why(ending: Ending, stop: Stop, *, whole: bool) -> None:
+def _tell_why(ending: StopConditions, stop: Stop, *, whole: bool) -> None:
     """Raise what ended the run early, if it did, or what made all of it worthless."""
     if ending.storage_error is not None:
         raise ending.storage_error
@@ -135,7 +135,7 @@ def _tuner(
     prepared: PreparedRun,
     options: Options,
     slots: Slots,
-    ending: Ending,
+    ending: StopConditions,
     display: Display,
     folder: str,
     trial: Any,

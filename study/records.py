@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from study.config import CONFIRM, SEARCH, TrialConfig
-from study.store.locations import shown, told
+from study.store.locations import redacted_error, redacted_uri
 from study.store.storage import RESULTS, RUN_FILE, Storage
 
 FIRST_VERSION = SCHEMA_VERSION = 1
@@ -179,7 +179,7 @@ def locate_run(run: str | Path) -> Storage:
         storage = Storage.at(location)
         if storage.exists(RUN_FILE):
             return storage
-    raise ValueError(f"no run {shown(run)}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
+    raise ValueError(f"no run {redacted_uri(run)}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
 
 
 def read_arrow(
@@ -213,7 +213,7 @@ def _read_part(storage: Storage, path: str, columns: Sequence[str] | None, trial
         schema = SCHEMAS[path.partition("/")[0]].empty_table()
         pa.concat_tables([schema, table.slice(0, 0)], promote_options="permissive")  # raises where types do not fit
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # flipped bytes raise plain OSError
-        raise DamagedPartError(storage.sub(path).location, told(error)) from None
+        raise DamagedPartError(storage.sub(path).location, redacted_error(error)) from None
     if trial_ids is not None:
         table = table.filter(pc.is_in(table["trial_id"], value_set=trial_ids))
     return table if columns is None else table.select([column for column in columns if column in table.column_names])

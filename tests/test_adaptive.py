@@ -9,7 +9,7 @@ import pytest
 from search_spaces.depth_frontier import (
     FALSE_VERDICT,
     LOOKS,
-    MOST_NETS,
+    MAX_NETS,
     RESOLUTION,
     SHALLOW,
     TOLERANCE,
@@ -40,14 +40,17 @@ def accuracy(recipe: str, depth: int, _seed: int) -> float:
 def run(
     plan: Plan, rows: list[dict], score: Callable[[str, int, int], float] = accuracy
 ) -> tuple[CellStudies, list[dict]]:
-    """Run all that is missing, a job at a time, and return all rows."""
+    """Run all that is missing, a trial at a time, and return all rows."""
     studies = CellStudies(plan, finished_trials(rows, []), baselines={"digits": 0.95})
     rows = list(rows)
     while not studies.finished:
-        job = studies.next_job()
-        row = {"trial_id": job.trial_id, "cell": job.cell, "phase": job.phase, "status": "ok"}
-        row |= {**job.config.model_dump(), "val_accuracy": score(job.compared["recipe"], job.config.depth, job.number)}
-        studies.tell(job.trial_id, row)
+        planned = studies.next_trial()
+        row = {"trial_id": planned.trial_id, "cell": planned.cell, "phase": planned.phase, "status": "ok"}
+        row |= {
+            **planned.config.model_dump(),
+            "val_accuracy": score(planned.compared["recipe"], planned.config.depth, planned.number),
+        }
+        studies.tell(planned.trial_id, row)
         rows.append(row)
     return studies, rows
 
@@ -104,7 +107,7 @@ def test_depths_are_buildable_and_the_search_ends_for_any_frontier() -> None:
         while depth is not None:
             assert depth == buildable(depth)
             results.append(net(depth, [0.97 if depth <= limit else 0.3]))
-            assert len(results) <= MOST_NETS
+            assert len(results) <= MAX_NETS
             results.sort(key=lambda result: result.compared["depth"])
             depth = next_depth(results, 1202)
         trained, failed = bracket(results)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from study.datasets import ImageData, ImageSplit
-from study.training.batches import Batches, stream
+from study.training.batches import Batches, generator_for
 
 CPU = torch.device("cpu")
 
@@ -74,7 +74,7 @@ def test_evaluation_is_never_augmented() -> None:
 
 
 def test_streams_differ_by_purpose_and_seed() -> None:
-    draws = {torch.rand(1, generator=stream(seed, purpose)).item() for seed in (0, 1) for purpose in ("a", "b")}
+    draws = {torch.rand(1, generator=generator_for(seed, purpose)).item() for seed in (0, 1) for purpose in ("a", "b")}
     assert len(draws) == 4
 
 

@@ -20,12 +20,12 @@ from study.tuner import demand
 from study.tuner.autoscaler import Autoscaler, NodeType, autoscaler_of
 from study.tuner.demand import LOOK_SECONDS, REPEAT_SECONDS, Demand
 from study.tuner.head_config import head_config
-from study.tuner.slots import Ask
+from study.tuner.slots import ResourceRequest
 
 FILES = Path(__file__).parent.parent / "study" / "cluster" / "files"
 TRIAL = {"status": "ok", "val_accuracy": 0.5}
 CPU, GPU = NodeType("cpu", {"CPU": 4}, 3), NodeType("gpu", {"CPU": 8, "GPU": 1}, 2)
-ONE = Ask(0.0, 1.0)
+ONE = ResourceRequest(0.0, 1.0)
 
 
 def anything(_node: object) -> bool:
@@ -125,7 +125,7 @@ def let_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[Demand, float], None]
 def slots(most: int = 100) -> Any:
     """Room for so many trials once all nodes are there."""
 
-    def within_reach(asks: Sequence[Ask]) -> Sequence[Ask]:
+    def within_reach(asks: Sequence[ResourceRequest]) -> Sequence[ResourceRequest]:
         return asks[:most]
 
     return SimpleNamespace(ask=lambda _config: ONE, within_reach=within_reach)
@@ -142,11 +142,11 @@ def test_nodes_are_asked_for_as_long_as_there_is_work(
         let_pass(asking, REPEAT_SECONDS)
         assert told == [8, 8]
         for left in range(7, 0, -1):
-            job = studies.next_job()
-            studies.tell(job.trial_id, TRIAL)
+            planned = studies.next_trial()
+            studies.tell(planned.trial_id, TRIAL)
             let_pass(asking, LOOK_SECONDS + 1)
             assert told[-1] == left
-        assert studies.next_job() is not None
+        assert studies.next_trial() is not None
         let_pass(asking, LOOK_SECONDS + 1)
         assert told[-1] == 1  # it runs
     assert told[-1] == 0
@@ -156,7 +156,7 @@ def test_no_more_than_there_could_be_and_what_runs_alone_once_nothing_may_begin(
     tiny_plan: Plan, told: list[int], let_pass: Callable[[Demand, float], None]
 ) -> None:
     studies, due = CellStudies(tiny_plan), [False]
-    studies.next_job()
+    studies.next_trial()
     asking = Demand(studies, slots(most=3), lambda: due[0])
     with asking:
         due[0] = True

@@ -11,7 +11,8 @@ from rich.console import Console
 from study.planning.plan import Plan
 from study.prepare import PreparedRun
 from study.records import read_arrow
-from study.search.cells import CellStudies, Job
+from study.search.cell_study import PlannedTrial
+from study.search.cells import CellStudies
 from study.search.optuna_trials import finished_trials
 from study.store.storage import Storage
 from study.tuner.display import Display
@@ -23,9 +24,9 @@ def prepared(tiny_plan: Plan, tmp_path) -> PreparedRun:
     return PreparedRun(tiny_plan, Storage.at(tmp_path), CellStudies(tiny_plan), {}, {}, [])
 
 
-def row_of(job: Job, **columns: object) -> dict[str, object]:
+def row_of(planned: PlannedTrial, **columns: object) -> dict[str, object]:
     """What the display needs of a row of `trials`."""
-    return {"trial_id": job.trial_id, "cell": job.cell, "phase": job.phase, "status": "ok"} | columns
+    return {"trial_id": planned.trial_id, "cell": planned.cell, "phase": planned.phase, "status": "ok"} | columns
 
 
 def show(prepared: PreparedRun, *, terminal: bool) -> str:
@@ -34,12 +35,12 @@ def show(prepared: PreparedRun, *, terminal: bool) -> str:
     display = Display(prepared.plan, Console(file=out, force_terminal=terminal, width=100))
     with display.live(prepared, lambda: 2):
         while not prepared.studies.finished:
-            job = prepared.studies.next_job()
-            prepared.studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.912})
+            planned = prepared.studies.next_trial()
+            prepared.studies.tell(planned.trial_id, {"status": "ok", "val_accuracy": 0.912})
             row = {
-                "trial_id": job.trial_id,
-                "cell": job.cell,
-                "phase": job.phase,
+                "trial_id": planned.trial_id,
+                "cell": planned.cell,
+                "phase": planned.phase,
                 "status": "ok",
                 "val_accuracy": 0.912,
             }
@@ -65,10 +66,10 @@ def test_on_a_terminal_a_table_shows_the_best_of_each_cell(prepared: PreparedRun
 def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
     out = StringIO()
     display = Display(prepared.plan, Console(file=out, width=200))
-    job = prepared.studies.next_job()
+    planned = prepared.studies.next_trial()
     with display.live(prepared, lambda: 2):
-        display.trial_finished(row_of(job, status="failed", error="Traceback\nValueError: why"))
-    assert f"{job.trial_id} failed, the next start runs it again: ValueError: why" in out.getvalue()
+        display.trial_finished(row_of(planned, status="failed", error="Traceback\nValueError: why"))
+    assert f"{planned.trial_id} failed, the next start runs it again: ValueError: why" in out.getvalue()
 
 
 class Gone(StringIO):
@@ -82,9 +83,9 @@ class Gone(StringIO):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # rich's own thread ends, no more
 def test_a_terminal_that_is_gone_ends_no_run(prepared: PreparedRun, terminal: bool) -> None:
     display = Display(prepared.plan, Console(file=Gone(), force_terminal=terminal))
-    job = prepared.studies.next_job()
+    planned = prepared.studies.next_trial()
     with display.live(prepared, lambda: 2):
-        display.trial_finished(row_of(job, status="failed", error="why"))
+        display.trial_finished(row_of(planned, status="failed", error="why"))
     display.say("the end")
 
 
@@ -94,8 +95,8 @@ def test_a_listener_that_raises_ends_no_run(prepared: PreparedRun) -> None:
     data = {"digits": SimpleNamespace(num_classes=10)}
     prepared = dataclasses.replace(prepared, data=data, provenance={"commit": "abc"})
     recorder = Recorder(prepared, listeners, pytest.fail, pytest.fail)
-    job = prepared.studies.next_job()
-    trial = SimpleNamespace(config=job.ray_config(), num_failures=1, error_file=None)
+    planned = prepared.studies.next_trial()
+    trial = SimpleNamespace(config=planned.ray_config(), num_failures=1, error_file=None)
     recorder.on_trial_start(0, [], trial)
     recorder.on_trial_error(0, [], trial)
     assert read_arrow(prepared.storage, "trials")["status"].to_pylist() == ["failed"]
@@ -108,9 +109,9 @@ def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:
     left = []
     with display.live(prepared, lambda: 2):
         while not prepared.studies.finished:
-            job = prepared.studies.next_job()
-            prepared.studies.tell(job.trial_id, {"status": "ok", "val_accuracy": 0.5})
-            display.trial_finished(row_of(job, train_seconds=3.0))
+            planned = prepared.studies.next_trial()
+            prepared.studies.tell(planned.trial_id, {"status": "ok", "val_accuracy": 0.5})
+            display.trial_finished(row_of(planned, train_seconds=3.0))
             left.append(display._seconds_left())
     assert left == sorted(left, reverse=True)
     assert left[-1] == 0.0
@@ -119,9 +120,9 @@ def test_time_left_shrinks_with_the_work(prepared: PreparedRun) -> None:
 def test_after_a_resume_time_left_stands_on_the_trials_of_before(prepared: PreparedRun) -> None:
     rows = []
     for _ in range(4):
-        job = prepared.studies.next_job()
-        row = job.config.model_dump() | row_of(job, train_seconds=3.0, val_accuracy=0.5)
-        prepared.studies.tell(job.trial_id, row)
+        planned = prepared.studies.next_trial()
+        row = planned.config.model_dump() | row_of(planned, train_seconds=3.0, val_accuracy=0.5)
+        prepared.studies.tell(planned.trial_id, row)
         rows.append(row)
     resumed = dataclasses.replace(prepared, finished_trials=finished_trials(rows, []))
     display = Display(prepared.plan, Console(file=StringIO()))
@@ -132,7 +133,7 @@ def test_after_a_resume_time_left_stands_on_the_trials_of_before(prepared: Prepa
 def test_a_trial_that_diverged_early_says_nothing_of_the_time_left(prepared: PreparedRun) -> None:
     display = Display(prepared.plan, Console(file=StringIO()))
     with display.live(prepared, lambda: 2):
-        job = prepared.studies.next_job()
-        prepared.studies.tell(job.trial_id, {"status": "diverged", "val_accuracy": None})
-        display.trial_finished(row_of(job, status="diverged", train_seconds=0.1))
+        planned = prepared.studies.next_trial()
+        prepared.studies.tell(planned.trial_id, {"status": "diverged", "val_accuracy": None})
+        display.trial_finished(row_of(planned, status="diverged", train_seconds=0.1))
         assert display._seconds_left() is None

@@ -14,7 +14,8 @@ from test_cells import best_in_the_middle, row_of, run_all
 
 from search_spaces.sweep import Choice, Float, Int
 from study.planning.plan import Plan
-from study.search.cells import CellStudies, Job
+from study.search.cell_study import PlannedTrial
+from study.search.cells import CellStudies
 from study.search.draws import random_draws, sobol_draws, value_at
 from study.search.optuna_trials import finished_trials
 from study.search.samplers import SAMPLERS, STARTUP_TRIALS, SearchMethod
@@ -30,13 +31,17 @@ def plan(tiny_plan: Plan) -> Plan:
     return dataclasses.replace(tiny_plan, trials_per_cell=TRIALS, confirm_seeds=1)
 
 
-def searched(jobs: list[Job]) -> dict[tuple[str, int], float]:
-    return {(job.cell, job.number): job.config.learning_rate for job in jobs if job.phase == "search"}
+def searched(planned_trials: list[PlannedTrial]) -> dict[tuple[str, int], float]:
+    return {
+        (planned.cell, planned.number): planned.config.learning_rate
+        for planned in planned_trials
+        if planned.phase == "search"
+    }
 
 
 def handed_out(studies: CellStudies) -> dict[tuple[str, int], float]:
     """All search trials at once, none of them told of."""
-    return searched(list(iter(studies.next_job, None)))
+    return searched(list(iter(studies.next_trial, None)))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -66,11 +71,11 @@ def test_draws_depend_neither_on_order_nor_on_other_cells_nor_on_what_has_ended(
 def test_a_resumed_search_draws_what_the_uninterrupted_one_would_have(plan: Plan, sampler: str, seed: int) -> None:
     """Whichever trials are kept, as after a driver's death with several workers."""
     method, drawn = SearchMethod(sampler), DRAWN.get(sampler, STARTUP_TRIALS)
-    jobs = run_all(CellStudies(plan, method=method), best_in_the_middle)
-    kept = random.Random(seed).sample([job for job in jobs if job.phase == "search"], 5)
-    rows = [row_of(job, *best_in_the_middle(job)) for job in kept]
+    planned_trials = run_all(CellStudies(plan, method=method), best_in_the_middle)
+    kept = random.Random(seed).sample([planned for planned in planned_trials if planned.phase == "search"], 5)
+    rows = [row_of(planned, *best_in_the_middle(planned)) for planned in kept]
     again = searched(run_all(CellStudies(plan, finished_trials(rows, []), method), best_in_the_middle))
-    before = searched(jobs)
+    before = searched(planned_trials)
     assert {key: rate for key, rate in again.items() if key[1] < drawn}.items() <= before.items()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.tuner.stop_conditions import Ending
+from study.tuner.stop_conditions import StopConditions
 
 
 def failed(error: str) -> dict[str, str]:
@@ -10,7 +10,7 @@ def failed(error: str) -> dict[str, str]:
 
 
 def test_first_trials_that_all_fail_alike_end_the_run() -> None:
-    ending = Ending(None, trial_count=100)
+    ending = StopConditions(None, trial_count=100)
     for _ in range(3):
         assert not ending.is_due()
         ending.trial_finished(failed("ValueError: broken"))
@@ -20,12 +20,12 @@ def test_first_trials_that_all_fail_alike_end_the_run() -> None:
 
 @pytest.mark.parametrize("other", [failed("ValueError: else"), {"status": "ok", "error": None}])
 def test_a_run_with_another_outcome_among_the_first_goes_on(other: dict) -> None:
-    ending = Ending(None, trial_count=100)
+    ending = StopConditions(None, trial_count=100)
     for row in (failed("ValueError: broken"), other, *[failed("ValueError: broken")] * 5):
         ending.trial_finished(row)
     assert not ending.is_due()
 
 
 def test_time_is_up_after_the_budget() -> None:
-    assert Ending(0.0, trial_count=1).is_due()
-    assert not Ending(60.0, trial_count=1).is_due()
+    assert StopConditions(0.0, trial_count=1).is_due()
+    assert not StopConditions(60.0, trial_count=1).is_due()

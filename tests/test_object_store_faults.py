@@ -12,14 +12,14 @@ from store_servers import BUCKET
 
 from study.records import read_table
 from study.store import storage as storages
-from study.store.locations import shown
+from study.store.locations import redacted_uri
 from study.store.storage import Storage
 
 
 def test_locations_are_shown_without_secrets() -> None:
-    assert shown("s3://KEY:SEC/R@ET@bucket/x?endpoint_override=http://h&client_secret=y") == "s3://bucket/x"
-    assert shown("s3://bucket/x") == "s3://bucket/x"
-    assert shown("folder/a@b?") == "folder/a@b?"
+    assert redacted_uri("s3://KEY:SEC/R@ET@bucket/x?endpoint_override=http://h&client_secret=y") == "s3://bucket/x"
+    assert redacted_uri("s3://bucket/x") == "s3://bucket/x"
+    assert redacted_uri("folder/a@b?") == "folder/a@b?"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Properties of study.report.opened_run, study.report.run_list and study.report.distrust: what a run says of itself."""
+"""Properties of study.report.opened_run, study.report.run_list and study.report.caveats: what a run says of itself."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from study.bench.tables import GeneratedRun
 from study.planning.plan import Plan
-from study.report.distrust import warnings_of
+from study.report.caveats import caveats_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.run_list import list_runs
 from study.search.cells import CellStudies
@@ -28,14 +28,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
 
 def warnings(run: OpenedRun, **columns: object) -> str:
     changed = dataclasses.replace(run, trials=run.trials.assign(**columns))
-    return "\n".join(warnings_of(changed, next(changed.parts)))
+    return "\n".join(caveats_of(changed, next(changed.parts)))
 
 
 def test_what_a_scale_cannot_show_is_told_with_what_to_distrust(run: OpenedRun) -> None:
     caveat = "Three steps show nothing."
     told = dataclasses.replace(run, facts={**run.facts, "caveat": caveat})
-    assert caveat in warnings_of(told, next(told.parts))
-    assert caveat not in warnings_of(run, next(run.parts))
+    assert caveat in caveats_of(told, next(told.parts))
+    assert caveat not in caveats_of(run, next(run.parts))
 
 
 def test_facts_of_a_run(run: OpenedRun) -> None:
@@ -81,10 +81,16 @@ def test_the_report_calls_a_run_finished_when_its_driver_does(
     asked = {"trials_per_cell": plan.trials_per_cell, "confirm_seeds": plan.confirm_seeds}
     facts = {"compared": {cell.name: {} for cell in plan.cells}, "declaration": plan.declaration(), **asked}
     studies, rows = CellStudies(plan, method=SearchMethod(sampler="random")), []
-    while (job := studies.next_job()) is not None:
-        known = {"trial_id": job.trial_id, "cell": job.cell, "phase": job.phase, "parameters": 1, "num_classes": 10}
+    while (planned := studies.next_trial()) is not None:
+        known = {
+            "trial_id": planned.trial_id,
+            "cell": planned.cell,
+            "phase": planned.phase,
+            "parameters": 1,
+            "num_classes": 10,
+        }
         rows.append(known | {"status": status, "val_accuracy": 0.5 if status == "ok" else None})
-        studies.tell(job.trial_id, rows[-1])
+        studies.tell(planned.trial_id, rows[-1])
         assert OpenedRun(Storage.at("."), facts, pd.DataFrame(rows)).finished == studies.finished
     assert studies.finished
 

@@ -73,7 +73,7 @@ def test_setting_epochs_replaces_the_scales_steps(tiny_sweep: NamedSweep) -> Non
 
 def test_the_known_point_is_the_recipes_own(tiny_sweep: NamedSweep) -> None:
     cell = plan_of(tiny_sweep).cells[1]
-    assert cell.known == {"learning_rate": 0.1, "modulation_band": 1.0625}
+    assert cell.default_point == {"learning_rate": 0.1, "modulation_band": 1.0625}
 
 
 def test_deeper_cells_cost_more_in_proportion(tiny_sweep: NamedSweep) -> None:

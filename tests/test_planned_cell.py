@@ -16,9 +16,9 @@ from study.bench.tables import GeneratedRun
 from study.config import CONFIRM, SEARCH
 from study.dry_run import print_plan
 from study.planning.plan import Overrides, Plan, make_plan
+from study.report.caveats import caveats_of
 from study.report.commands import commands_of
 from study.report.costs import cost_section
-from study.report.distrust import warnings_of
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import provenance_of
 from study.search.cells import CellStudies
@@ -55,9 +55,9 @@ def printed(plan: Plan) -> str:
 
 def lengths(plan: Plan) -> dict[str, tuple[int | None, int | None]]:
     """Phase to the (epochs, steps) of its trials."""
-    jobs = run_all(CellStudies(plan), by_learning_rate)
-    found = {job.phase: (job.config.epochs, job.config.steps) for job in jobs}
-    assert all(found[job.phase] == (job.config.epochs, job.config.steps) for job in jobs)
+    planned_trials = run_all(CellStudies(plan), by_learning_rate)
+    found = {planned.phase: (planned.config.epochs, planned.config.steps) for planned in planned_trials}
+    assert all(found[planned.phase] == (planned.config.epochs, planned.config.steps) for planned in planned_trials)
     return found
 
 
@@ -149,10 +149,10 @@ def test_both_lengths_are_said_by_the_dry_run_and_by_the_report(tiny_sweep: Name
     plan = planned(tiny_sweep, search_fixed={"epochs": 2})
     assert "Search trials: epochs=2; confirmations: steps=3\n" in printed(plan)
     assert "steps=3" not in printed(plan).split("Search trials:")[0]
-    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(plan), by_learning_rate)]
+    rows = [row_of(planned, *by_learning_rate(planned)) for planned in run_all(CellStudies(plan), by_learning_rate)]
     run = opened(plan, tmp_path, rows)
     assert "Search trials ran with epochs=2, confirmations with steps=3: " in "\n".join(
-        warnings_of(run, next(run.parts))
+        caveats_of(run, next(run.parts))
     )
 
 
@@ -180,11 +180,11 @@ def test_seconds_of_searches_and_confirmations_are_not_pooled_where_they_differ(
 
 def test_a_cell_has_the_confirm_seeds_that_the_function_gives_it(tiny_sweep: NamedSweep, tmp_path: Path) -> None:
     plan = planned(tiny_sweep, confirm_seeds=own_seeds)
-    jobs = run_all(CellStudies(plan), by_learning_rate)
-    confirmed = [job.compared["recipe"] for job in jobs if job.phase == CONFIRM]
+    planned_trials = run_all(CellStudies(plan), by_learning_rate)
+    confirmed = [planned.compared["recipe"] for planned in planned_trials if planned.phase == CONFIRM]
     assert {recipe: confirmed.count(recipe) for recipe in OWN_SEEDS} == OWN_SEEDS
-    assert plan.trial_count == len(jobs) == 2 * 2 + 4
-    run = opened(plan, tmp_path, [row_of(job) for job in jobs])
+    assert plan.trial_count == len(planned_trials) == 2 * 2 + 4
+    run = opened(plan, tmp_path, [row_of(planned) for planned in planned_trials])
     assert (run.progress, run.finished) == ((8, 8), True)
     assert not dataclasses.replace(run, trials=run.trials.head(7)).finished
     assert dict(provenance_of(run))["confirmed seeds a cell"] == "1 in 1 cell, 3 in 1 cell"
@@ -201,12 +201,12 @@ def test_the_scales_number_wins_over_the_sweeps_function(tiny_sweep: NamedSweep)
 def test_a_run_with_seeds_by_cell_is_extended_by_the_option(tiny_sweep: NamedSweep, tmp_path: Path) -> None:
     """The function's numbers are declared; the option's is not, and wins in every cell."""
     plan = planned(tiny_sweep, confirm_seeds=own_seeds)
-    rows = [row_of(job, *by_learning_rate(job)) for job in run_all(CellStudies(plan), by_learning_rate)]
+    rows = [row_of(planned, *by_learning_rate(planned)) for planned in run_all(CellStudies(plan), by_learning_rate)]
     run = opened(plan, tmp_path, rows)
     assert [cell["confirm_seeds"] for cell in run.facts["declaration"]["cells"].values()] == [1, 3]
     more = planned(tiny_sweep, Overrides(confirm_seeds=4), confirm_seeds=own_seeds)
-    jobs = run_all(CellStudies(more, finished_trials(rows, [])), by_learning_rate)
-    assert [job.phase for job in jobs] == [CONFIRM] * 4
+    planned_trials = run_all(CellStudies(more, finished_trials(rows, [])), by_learning_rate)
+    assert [planned.phase for planned in planned_trials] == [CONFIRM] * 4
     extended = opened(more, tmp_path, rows)
     assert (extended.facts["confirm_seeds"], extended.progress, extended.finished) == (4, (8, 12), False)
     assert opened(plan, tmp_path, rows).finished
@@ -230,20 +230,20 @@ def test_a_rule_adds_seeds_to_a_cell_and_is_told_of_all_or_none_of_them(tiny_swe
 
     plan = planned(tiny_sweep, confirm_seeds=2, next_cells=rule)
     studies = CellStudies(plan)
-    jobs = run_all(studies, by_learning_rate)
+    planned_trials = run_all(studies, by_learning_rate)
     first, second = (cell.name for cell in plan.cells)
-    confirmed = Counter(job.cell for job in jobs if job.phase == CONFIRM)
+    confirmed = Counter(planned.cell for planned in planned_trials if planned.phase == CONFIRM)
     assert confirmed == {first: 5, second: 2}
-    assert len({job.trial_id for job in jobs}) == len(jobs) == studies.trial_count
+    assert len({planned.trial_id for planned in planned_trials}) == len(planned_trials) == studies.trial_count
     assert {count for counts in told for count in counts} == {2, 5}
     assert confirm_seeds(plan, studies.planned.values(), 2) == {first: 5, second: 2}
     assert confirm_seeds(plan, plan.cells, 2) == 2
     told.clear()
-    rows = [row_of(job, *by_learning_rate(job)) for job in jobs]
+    rows = [row_of(planned, *by_learning_rate(planned)) for planned in planned_trials]
     assert not run_all(CellStudies(plan, finished_trials(rows, [])), by_learning_rate)
     assert {count for counts in told for count in counts} == {2, 5}
     left = run_all(CellStudies(plan, finished_trials(rows[:-1], [])), by_learning_rate)
-    assert [job.trial_id for job in left] == [jobs[-1].trial_id]
+    assert [planned.trial_id for planned in left] == [planned_trials[-1].trial_id]
 
 
 def test_another_function_is_another_run(tiny_sweep: NamedSweep, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_failed_trials_are_open_again_at_the_point_they_had(tiny_plan: Plan) -> 
     rows, point = [], 0.0123
     for cell in tiny_plan.cells:
         for number, status in enumerate(("ok", "failed")):
-            config = cell.config({**cell.known, "learning_rate": point}, seed=number, phase="search")
+            config = cell.config({**cell.default_point, "learning_rate": point}, seed=number, phase="search")
             known = {"trial_id": f"tiny-quick:{cell.name}:search:{number}", "cell": cell.name, "phase": "search"}
             accuracy = 0.5 if status == "ok" else None
             rows.append({**config.model_dump(), **known, "status": status, "val_accuracy": accuracy})
@@ -111,10 +111,10 @@ def test_failed_trials_are_open_again_at_the_point_they_had(tiny_plan: Plan) -> 
     Checkpoints(storage).save(rows[1]["trial_id"], config_of(rows[1]), b"half")
     said: list[str] = []
     with prepared_run(tiny_plan, Options(), said.append) as prepared:
-        jobs = list(iter(prepared.studies.next_job, None))
+        planned_trials = list(iter(prepared.studies.next_trial, None))
         assert [row["status"] for row in read_arrow(storage, "trials").to_pylist()] == ["ok", "ok"]
         assert list(prepared.begun) == [rows[1]["trial_id"]]
-    assert {job.trial_id: job.config.learning_rate for job in jobs} == {
+    assert {planned.trial_id: planned.config.learning_rate for planned in planned_trials} == {
         row["trial_id"]: point for row in rows if row["status"] == "failed"
     }
     assert "2 trials of an earlier start failed: open again." in said
@@ -122,7 +122,7 @@ def test_failed_trials_are_open_again_at_the_point_they_had(tiny_plan: Plan) -> 
 
 def test_what_was_taken_away_or_garbled_by_hand_is_told(tiny_plan: Plan) -> None:
     cell, said = tiny_plan.cells[0], []
-    config = cell.config(cell.known, seed=0, phase="search")
+    config = cell.config(cell.default_point, seed=0, phase="search")
     known = {"trial_id": f"tiny-quick:{cell.name}:search:0", "cell": cell.name, "phase": "search", "status": "ok"}
     storage = Storage.at(old_run(tiny_plan))
     row = {**config.model_dump(), **known, "val_accuracy": 0.5, "epochs_completed": 2}

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.report.blocks import MOST_ROWS, interval, number, seconds, table
+from study.report.blocks import MAX_ROWS, interval, number, seconds, table
 from study.report.charts import bar_chart, curve_chart, dot_chart, escape, line_names, lines, log_axis
-from study.report.layer_charts import MOST_EPOCHS, MOST_LAYERS, heat_maps, thinned
+from study.report.layer_charts import MAX_EPOCHS, MAX_LAYERS, heat_maps, thinned
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def test_intervals_durations_and_counts() -> None:
 
 
 def test_a_table_is_cut_and_says_so() -> None:
-    frame = pd.DataFrame({"a": range(MOST_ROWS + 5), "m": 0.5, "l": 0.4, "h": 0.6})
+    frame = pd.DataFrame({"a": range(MAX_ROWS + 5), "m": 0.5, "l": 0.4, "h": 0.6})
     block = table("t", frame, {"a": "A", "m~l~h": "M"})
-    assert len(block.rows) == MOST_ROWS
+    assert len(block.rows) == MAX_ROWS
     assert block.rows[0] == ["0", "0.500 [0.400, 0.600]"]
-    assert f"first {MOST_ROWS} of {MOST_ROWS + 5}" in block.note
+    assert f"first {MAX_ROWS} of {MAX_ROWS + 5}" in block.note
 
 
 CURVE = pd.DataFrame(
@@ -89,7 +89,7 @@ def test_dots_and_bars_carry_their_intervals() -> None:
 def test_heat_maps_are_thinned_evenly_and_keep_their_ends() -> None:
     grid = pd.DataFrame(np.arange(200 * 999).reshape(200, 999))
     small = thinned(grid)
-    assert small.shape == (MOST_EPOCHS, MOST_LAYERS)
+    assert small.shape == (MAX_EPOCHS, MAX_LAYERS)
     assert (small.index[0], small.index[-1], small.columns[-1]) == (0, 199, 998)
     columns = {"epoch": [1, 1, 1, 2, 2, 2], "layer": [0, 1, 2] * 2, "value": [0.0, np.nan, np.nan, 1, 2, np.nan]}
     chart = heat_maps(pd.DataFrame(columns).assign(recipe="r"), ["recipe"], "value", "log10")

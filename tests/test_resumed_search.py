@@ -7,7 +7,8 @@ import pytest
 from test_cells import row_of
 
 from study.planning.plan import Plan
-from study.search.cells import CellStudies, Job
+from study.search.cell_study import PlannedTrial
+from study.search.cells import CellStudies
 from study.search.optuna_trials import finished_trials
 from study.search.samplers import PRUNERS, SAMPLERS, SearchMethod
 
@@ -16,21 +17,23 @@ Rows = tuple[list[dict], list[dict]]
 METHODS = [SearchMethod(*names) for names in product(SAMPLERS, PRUNERS) if names[0] == "nsga2" or "none" in names]
 
 
-def accuracy(job: Job) -> float:
+def accuracy(planned: PlannedTrial) -> float:
     """Best in the middle, and some diverge."""
-    return 1.0 - abs(job.config.learning_rate - 0.0421) - 2 * abs(job.config.modulation_band - 1.07)
+    return 1.0 - abs(planned.config.learning_rate - 0.0421) - 2 * abs(planned.config.modulation_band - 1.07)
 
 
-def trained(studies: CellStudies, job: Job) -> tuple[dict, list[dict]]:
-    """The rows of a job, which the pruner may end early."""
+def trained(studies: CellStudies, planned: PlannedTrial) -> tuple[dict, list[dict]]:
+    """The rows of a trial, which the pruner may end early."""
     epochs = []
     for epoch in range(1, EPOCHS + 1):
-        epochs.append({"trial_id": job.trial_id, "epoch": epoch, "val_accuracy": accuracy(job) * epoch / EPOCHS})
-        if studies.report(job.trial_id, epoch, epochs[-1]["val_accuracy"]):
-            return row_of(job, "pruned", None) | {"train_seconds": 1.0}, epochs
-    status = "diverged" if job.number % 5 == 3 else "ok"
-    row = row_of(job, status, accuracy(job) if status == "ok" else None)
-    return row | {"train_seconds": job.config.learning_rate}, epochs
+        epochs.append(
+            {"trial_id": planned.trial_id, "epoch": epoch, "val_accuracy": accuracy(planned) * epoch / EPOCHS}
+        )
+        if studies.report(planned.trial_id, epoch, epochs[-1]["val_accuracy"]):
+            return row_of(planned, "pruned", None) | {"train_seconds": 1.0}, epochs
+    status = "diverged" if planned.number % 5 == 3 else "ok"
+    row = row_of(planned, status, accuracy(planned) if status == "ok" else None)
+    return row | {"train_seconds": planned.config.learning_rate}, epochs
 
 
 def searched(plan: Plan, method: SearchMethod, *, every: int = 10**6, earlier: Rows = ((), ())) -> Rows:
@@ -40,9 +43,9 @@ def searched(plan: Plan, method: SearchMethod, *, every: int = 10**6, earlier: R
     while not studies.finished:
         if len(rows) % every == 0:
             studies = CellStudies(plan, finished_trials(rows, epochs), method)
-        job = studies.next_job()
-        row, its_epochs = trained(studies, job)
-        studies.tell(job.trial_id, row)
+        planned = studies.next_trial()
+        row, its_epochs = trained(studies, planned)
+        studies.tell(planned.trial_id, row)
         rows, epochs = [*rows, row], [*epochs, *its_epochs]
     return rows, epochs
 

@@ -8,7 +8,7 @@ from study.config import TrialConfig
 from study.planning.plan import Plan
 from study.search.cells import CellStudies
 from study.tuner.searcher import JobSearcher
-from study.tuner.slots import Ask
+from study.tuner.slots import ResourceRequest
 
 TRIAL = {"status": "ok", "val_accuracy": 0.5}
 
@@ -18,13 +18,13 @@ class Rooms:
 
     def __init__(self, room: float, asks: Sequence[float] = ()) -> None:
         self.room, self._asks = room, list(asks)
-        self.smallest = Ask(min(asks, default=1.0), 1.0)
+        self.smallest = ResourceRequest(min(asks, default=1.0), 1.0)
 
-    def ask(self, config: TrialConfig) -> Ask:
+    def ask(self, config: TrialConfig) -> ResourceRequest:
         """The next of the list."""
-        return Ask(self._asks.pop(0), 1.0) if self._asks else self.smallest
+        return ResourceRequest(self._asks.pop(0), 1.0) if self._asks else self.smallest
 
-    def have_room(self, asks: Sequence[Ask]) -> bool:
+    def have_room(self, asks: Sequence[ResourceRequest]) -> bool:
         """Whether their sum is small enough."""
         return sum(ask.gpus for ask in asks) <= self.room
 
@@ -38,8 +38,8 @@ def test_no_more_jobs_than_slots_and_an_end(tiny_plan: Plan) -> None:
     second = searcher.suggest("ray-2")
     assert first["trial_id"] != second["trial_id"]
     while (config := searcher.suggest("ray-3")) != Searcher.FINISHED:
-        for job in studies.running_jobs if config is None else []:
-            studies.tell(job.trial_id, TRIAL)
+        for planned in studies.running_trials if config is None else []:
+            studies.tell(planned.trial_id, TRIAL)
     assert studies.finished
 
 
@@ -66,7 +66,7 @@ def test_a_job_too_large_for_the_room_left_waits_and_is_the_next(tiny_plan: Plan
     searcher = JobSearcher(studies, Rooms(1, asks=[0.5, 1.0, 0.5]))
     first = searcher.suggest("ray-0")
     assert [searcher.suggest("ray-1"), searcher.suggest("ray-1")] == [None, None]
-    waiting = next(job.trial_id for job in studies.running_jobs if job.trial_id != first["trial_id"])
+    waiting = next(planned.trial_id for planned in studies.running_trials if planned.trial_id != first["trial_id"])
     studies.tell(first["trial_id"], TRIAL)
     second = searcher.suggest("ray-2")
     assert (second["trial_id"], second["asked_gpus"]) == (waiting, 1.0)

@@ -12,14 +12,14 @@ from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.options import Options
 from study.tuner.autoscaler import Autoscaler, NodeType
-from study.tuner.slots import HEAD, MOST, Ask, Slots, all_fit, resources_of, room_on
+from study.tuner.slots import HEAD, MOST, ResourceRequest, Slots, all_fit, resources_of, room_on
 
 GIB = 2.0**30
 LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
 BARE_HEAD = {HEAD: 1.0}
 CPUS = Autoscaler([NodeType("cpu", LAPTOP, 2)], most=2)
 GPUS = Autoscaler([NodeType("cpu", LAPTOP, 2), NodeType("gpu", GPU_NODE, 2)], most=4)
-ONE = Ask(0.0, 1.0)
+ONE = ResourceRequest(0.0, 1.0)
 
 
 def slots(
@@ -52,10 +52,10 @@ def test_a_deep_net_asks_for_a_larger_share_than_a_shallow_one() -> None:
 
 
 def test_the_users_word_wins_and_a_card_that_is_not_known_is_asked_for_whole() -> None:
-    assert slots([GPU_NODE], card_bytes=None).ask(config(8)) == Ask(1.0, 1.0)
-    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.5).ask(config(8)) == Ask(0.5, 1.0)
-    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.0).ask(config(8)) == Ask(0.0, 1.0)
-    assert slots([LAPTOP], card_bytes=80 * GIB).ask(config(8)) == Ask(0.0, 1.0)
+    assert slots([GPU_NODE], card_bytes=None).ask(config(8)) == ResourceRequest(1.0, 1.0)
+    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.5).ask(config(8)) == ResourceRequest(0.5, 1.0)
+    assert slots([GPU_NODE], card_bytes=80 * GIB, gpus_per_trial=0.0).ask(config(8)) == ResourceRequest(0.0, 1.0)
+    assert slots([LAPTOP], card_bytes=80 * GIB).ask(config(8)) == ResourceRequest(0.0, 1.0)
 
 
 def test_what_no_node_can_give_is_refused_with_the_largest_nodes_figures() -> None:
@@ -74,7 +74,7 @@ def test_gpus_that_join_a_run_on_cpus_are_passed_over() -> None:
     settled._seen_at = told._seen_at = -math.inf
     assert settled.passes_over_gpus
     assert not told.passes_over_gpus
-    assert settled.ask(config(8)) == Ask(0.0, 1.0)
+    assert settled.ask(config(8)) == ResourceRequest(0.0, 1.0)
 
 
 def test_a_node_that_may_be_added_is_as_good_as_one_that_lives() -> None:
@@ -91,7 +91,7 @@ def test_a_node_that_may_be_added_is_as_good_as_one_that_lives() -> None:
 
 def test_where_gpus_may_be_added_trials_take_them() -> None:
     waits = slots([LAPTOP], autoscaler=GPUS)
-    assert waits.ask(config(8)) == Ask(1.0, 1.0)
+    assert waits.ask(config(8)) == ResourceRequest(1.0, 1.0)
     assert (waits.count(), waits.can_grow) == (0, True)
     assert slots([LAPTOP], autoscaler=GPUS, gpus_per_trial=0.0).ask(config(8)) == ONE
     assert slots([LAPTOP], autoscaler=CPUS).ask(config(8)) == ONE
@@ -110,40 +110,48 @@ def test_no_more_is_asked_for_than_there_could_be() -> None:
 
 def test_large_and_small_shares_are_asked_for_as_far_as_they_fit_together() -> None:
     here = slots([BARE_HEAD], autoscaler=Autoscaler([NodeType("gpu", {"CPU": 16.0, "GPU": 1.0}, 2)], most=2))
-    asks = [Ask(0.25, 1.0)] * 9 + [Ask(0.5, 1.0)] * 2
-    assert here.within_reach(asks) == [Ask(0.5, 1.0)] * 2 + [Ask(0.25, 1.0)] * 4
-    assert here.within_reach([Ask(2.0, 1.0)]) == []
+    asks = [ResourceRequest(0.25, 1.0)] * 9 + [ResourceRequest(0.5, 1.0)] * 2
+    assert here.within_reach(asks) == [ResourceRequest(0.5, 1.0)] * 2 + [ResourceRequest(0.25, 1.0)] * 4
+    assert here.within_reach([ResourceRequest(2.0, 1.0)]) == []
 
 
 def test_a_card_that_becomes_known_makes_earlier_asks_void() -> None:
     cards: list[float | None] = [None]
     here = Slots(Options(), {"digits": load_dataset("digits")}, lambda: [GPU_NODE], lambda: cards[-1])
-    assert here.ask(config(8)) == here.largest == Ask(1.0, 1.0)
+    assert here.ask(config(8)) == here.largest == ResourceRequest(1.0, 1.0)
     cards.append(80 * GIB)
     here._seen_at = -math.inf
-    assert here.ask(config(8)) == here.largest == Ask(1 / 16, 1.0)
+    assert here.ask(config(8)) == here.largest == ResourceRequest(1 / 16, 1.0)
 
 
 def test_no_share_is_put_together_from_two_cards() -> None:
-    assert room_on(GPU_NODE, Ask(0.5, 1.0)) == 4
-    assert room_on(GPU_NODE, Ask(0.6, 1.0)) == 2
-    assert room_on(GPU_NODE, Ask(2.0, 1.0)) == 1
-    assert room_on({"CPU": 3.0, "GPU": 1.0}, Ask(0.25, 1.0)) == 3
-    assert room_on(LAPTOP, Ask(0.25, 1.0)) == 0
+    assert room_on(GPU_NODE, ResourceRequest(0.5, 1.0)) == 4
+    assert room_on(GPU_NODE, ResourceRequest(0.6, 1.0)) == 2
+    assert room_on(GPU_NODE, ResourceRequest(2.0, 1.0)) == 1
+    assert room_on({"CPU": 3.0, "GPU": 1.0}, ResourceRequest(0.25, 1.0)) == 3
+    assert room_on(LAPTOP, ResourceRequest(0.25, 1.0)) == 0
 
 
 def test_trials_of_different_shares_are_counted_rightly() -> None:
     one = [{"CPU": 16.0, "GPU": 1.0}]
-    assert all_fit(one, [Ask(0.25, 1.0), Ask(0.5, 1.0), Ask(0.25, 1.0)])
-    assert not all_fit(one, [Ask(0.25, 1.0), Ask(0.5, 1.0), Ask(0.25, 1.0), Ask(0.0625, 1.0)])
-    assert all_fit([GPU_NODE, LAPTOP], [Ask(2.0, 1.0), *[Ask(0.0, 1.0)] * 19])
-    assert not all_fit([GPU_NODE, LAPTOP], [Ask(2.0, 1.0), *[Ask(0.0, 1.0)] * 20])
+    assert all_fit(one, [ResourceRequest(0.25, 1.0), ResourceRequest(0.5, 1.0), ResourceRequest(0.25, 1.0)])
+    assert not all_fit(
+        one,
+        [
+            ResourceRequest(0.25, 1.0),
+            ResourceRequest(0.5, 1.0),
+            ResourceRequest(0.25, 1.0),
+            ResourceRequest(0.0625, 1.0),
+        ],
+    )
+    assert all_fit([GPU_NODE, LAPTOP], [ResourceRequest(2.0, 1.0), *[ResourceRequest(0.0, 1.0)] * 19])
+    assert not all_fit([GPU_NODE, LAPTOP], [ResourceRequest(2.0, 1.0), *[ResourceRequest(0.0, 1.0)] * 20])
 
 
 @given(st.lists(st.sampled_from([1.0, 0.5, 0.25, 0.125, 0.0625])), st.integers(1, 3))
 def test_halved_shares_leave_no_gap(shares: list[float], cards: int) -> None:
     nodes = [{"CPU": 1000.0, "GPU": float(cards)}]
-    assert all_fit(nodes, [Ask(share, 1.0) for share in shares]) == (sum(shares) <= cards)
+    assert all_fit(nodes, [ResourceRequest(share, 1.0) for share in shares]) == (sum(shares) <= cards)
 
 
 def test_new_nodes_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,12 +166,12 @@ def test_new_nodes_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ray_is_asked_for_what_the_trials_config_says() -> None:
-    (bundle,) = resources_of(Ask(0.25, 2.0).ray_config()).bundles
+    (bundle,) = resources_of(ResourceRequest(0.25, 2.0).ray_config()).bundles
     assert bundle == {"CPU": 2.0, "GPU": 0.25}
 
 
 def test_asks_are_told_in_words() -> None:
-    assert [str(Ask(0.0, 1.0)), str(Ask(0.5, 2.0)), str(Ask(2.0, 1.0))] == [
+    assert [str(ResourceRequest(0.0, 1.0)), str(ResourceRequest(0.5, 2.0)), str(ResourceRequest(2.0, 1.0))] == [
         "1 CPU",
         "2 CPUs and 0.5 GPU",
         "1 CPU and 2 GPUs",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pyarrow import ArrowException
 
-from study.store.locations import safe_name, shown
+from study.store.locations import redacted_uri, safe_name
 from study.store.storage import Storage
 
 
@@ -95,7 +95,7 @@ def test_a_location_is_what_was_given_without_secrets(given: str, location: str,
     ],
 )
 def test_a_name_is_shown_and_a_key_is_not(uri: str, location: str) -> None:
-    assert shown(uri) == location
+    assert redacted_uri(uri) == location
 
 
 def test_what_a_file_system_raises_is_an_os_error_without_secrets(storage: Storage) -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from models.gradient_scaling import LARS_TRUST
 from models.initializers import INITIALIZERS
 from models.networks import PlainCNN
 from models.regularizers import REGULARIZERS
-from models.rivals import LARS_TRUST
 from study.config import TrialConfig
 from study.training.network import build_network
 from study.training.update import OPTIMIZERS, WeightUpdate

@@ -6,10 +6,10 @@ import pytest
 import ray
 
 from study.tuner import waiting
-from study.tuner.slots import Ask
+from study.tuner.slots import ResourceRequest
 from study.tuner.waiting import REPEAT_SECONDS, Waiting, reason_to_wait
 
-ASK = Ask(0.0, 1.0)
+ASK = ResourceRequest(0.0, 1.0)
 FULL = {"CPU": 2.0}
 
 
@@ -18,7 +18,10 @@ def test_others_are_named_with_figures() -> None:
     assert reason_to_wait(ASK, 2, FULL, {}, asked=True) == said
     assert reason_to_wait(ASK, 2, FULL, {"CPU": 1.0}, asked=False) is None
     said = "waiting for 1 CPU and 0.5 GPU: 3.75 of 4 GPUs are in use by others"
-    assert reason_to_wait(Ask(0.5, 1.0), 4, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 0.25}, asked=False) == said
+    assert (
+        reason_to_wait(ResourceRequest(0.5, 1.0), 4, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 0.25}, asked=False)
+        == said
+    )
 
 
 def test_a_lost_node_is_told_apart() -> None:
@@ -27,7 +30,7 @@ def test_a_lost_node_is_told_apart() -> None:
 
 def test_a_node_that_the_autoscaler_may_add_is_waited_for_by_name() -> None:
     said = "waiting for a node with 1 CPU and 0.5 GPU: asked the autoscaler"
-    assert reason_to_wait(Ask(0.5, 1.0), 0, {}, {}, asked=True) == said
+    assert reason_to_wait(ResourceRequest(0.5, 1.0), 0, {}, {}, asked=True) == said
 
 
 def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,8 @@ Array = npt.NDArray[np.floating[Any]]
 LEVEL = 0.05
 MARGIN = 0.01  # of accuracy: two sides closer than this are level, as far as anybody would care
 TRIMMED = 0.25  # The interquartile mean leaves out a quarter at each end.
-LEAST_RESAMPLES = 400
-DRAWS_AT_MOST = 4_000_000  # Of all resamples together: a table of 10,000 seeds still takes under a second.
+MIN_RESAMPLES = 400
+MAX_DRAWS = 4_000_000  # Of all resamples together: a table of 10,000 seeds still takes under a second.
 
 
 def contrast_of(trials: pd.DataFrame, axes: Sequence[str]) -> str | None:
@@ -216,7 +216,7 @@ def interquartile_mean(samples: list[Array], generator: np.random.Generator | No
     center = float(stats.trim_mean(pooled, TRIMMED))
     if min(map(len, samples)) < VERDICT_FROM:
         return Estimate(center, math.nan, math.nan, len(pooled))
-    resamples = int(np.clip(DRAWS_AT_MOST // len(pooled), LEAST_RESAMPLES, RESAMPLES))
+    resamples = int(np.clip(MAX_DRAWS // len(pooled), MIN_RESAMPLES, RESAMPLES))
     generator = seeded(generator)
     drawn = np.concatenate([_resample(sample, resamples, generator) for sample in samples], axis=1)
     centers = stats.trim_mean(drawn, TRIMMED, axis=1)

@@ -20,8 +20,8 @@ from study.analysis.search_table import METHODS, SearchTable, Spaces
 from study.analysis.step_down import DEALS, Array, Order, Stand, dealt, step_down
 
 COLUMNS = ("scope", "field", "method", "importance", "low", "high", "null", "stands_out", "p_value", "trials")
-LEAST_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
-ROWS_AT_MOST = 256  # Of more trials, about as many are drawn: a forest then takes about 25 ms.
+MIN_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
+MAX_ROWS = 256  # Of more trials, about as many are drawn: a forest then takes about 25 ms.
 RESAMPLES, INTERVAL = 60, (0.05, 0.95)
 
 
@@ -78,7 +78,7 @@ def _scopes(rows: pd.DataFrame, spaces: Spaces, axes: list[str], generator: np.r
         chosen = rows[rows["cell"].isin(cells)]
         varying = [field for field in (*axes, *knobs) if chosen[field].nunique() > 1]
         tested = [field for field in varying if field not in seen]
-        if len(chosen) >= LEAST_TRIALS and tested and chosen["score"].nunique() > 1:
+        if len(chosen) >= MIN_TRIALS and tested and chosen["score"].nunique() > 1:
             some = _some(chosen, generator)
             table = SearchTable.of(some, varying, spaces)
             seen.update(tested)
@@ -86,9 +86,9 @@ def _scopes(rows: pd.DataFrame, spaces: Spaces, axes: list[str], generator: np.r
 
 
 def _some(rows: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:
-    """ROWS_AT_MOST rows or little more: all cells' trials of some numbers."""
+    """MAX_ROWS rows or little more: all cells' trials of some numbers."""
     sizes = rows["number"].value_counts().sample(frac=1.0, random_state=generator)
-    return rows[rows["number"].isin(sizes.index[sizes.cumsum() - sizes < ROWS_AT_MOST])]
+    return rows[rows["number"].isin(sizes.index[sizes.cumsum() - sizes < MAX_ROWS])]
 
 
 def _groups(spaces: Spaces) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -13,8 +13,8 @@ from study.config import HOUSEKEEPING, TrialConfig
 
 SETTINGS = ("recipe", *(name for name in TrialConfig.model_fields if name not in {"seed", *HOUSEKEEPING}))
 DATA_SET = "dataset"  # The setting that the sides of a comparison share too, unless it is what they are named by.
-MOST_NAMED = 4  # Fields in a message: cells that differ in one compared field also differ in what was tuned for each.
-MOST_VALUES = 4
+MAX_NAMED = 4  # Fields in a message: cells that differ in one compared field also differ in what was tuned for each.
+MAX_VALUES = 4
 
 
 def refuse_mixed(rows: pd.DataFrame, axes: Sequence[str], settings: Sequence[str] = SETTINGS) -> None:
@@ -34,13 +34,13 @@ def refuse_mixed(rows: pd.DataFrame, axes: Sequence[str], settings: Sequence[str
     place = ", ".join(f"{name}={key}" for name, key in keys.iloc[0].items())
     apart = [f"{name} ({_values(first[name])})" for name in names if first[name].nunique(dropna=False) > 1]
     raise ValueError(
-        f"confirmed rows{' of ' if place else ''}{place} differ in {_listed(apart, MOST_NAMED)}: their mean would be "
+        f"confirmed rows{' of ' if place else ''}{place} differ in {_listed(apart, MAX_NAMED)}: their mean would be "
         "of no net that was trained. Name what differs among the columns to keep apart, or choose rows"
     )
 
 
 def _values(column: "pd.Series[Any]") -> str:
-    return _listed(["none" if pd.isna(value) else str(value) for value in column.drop_duplicates()], MOST_VALUES)
+    return _listed(["none" if pd.isna(value) else str(value) for value in column.drop_duplicates()], MAX_VALUES)
 
 
 def _listed(parts: list[str], most: int) -> str:

@@ -18,7 +18,7 @@ Counts = npt.NDArray[np.intp]
 
 BEST_SHARE = 0.1
 GRID = 50  # places along a continuous field
-LEAST_BANDWIDTH = 0.5 / 1.64  # 90 % of a kernel then lies in its place of the grid
+MIN_BANDWIDTH = 0.5 / 1.64  # 90 % of a kernel then lies in its place of the grid
 
 
 def best_tenth_effects(points: Array, choices: Sequence[int], scores: Array) -> Array:
@@ -64,7 +64,7 @@ def _of_numbers(counts: Counts) -> Array:
     met, below = np.flatnonzero(counts), np.cumsum(counts[counts > 0])
     quarters = np.searchsorted(below, n // 4), min(np.searchsorted(below, n * 3 // 4, side="right"), len(met) - 1)
     middle_half = met[quarters[1]] - met[quarters[0]]
-    bandwidth = max(1.059 * min(middle_half / 1.34, spread) * n**-0.2, LEAST_BANDWIDTH)
+    bandwidth = max(1.059 * min(middle_half / 1.34, spread) * n**-0.2, MIN_BANDWIDTH)
     prior = _kernels(np.array([(len(counts) - 1) / 2]), float(len(counts)), len(counts))[0]
     density: Array = (counts[met] @ _kernels(met, bandwidth, len(counts)) + prior) / (n + 1)
     return density

@@ -17,7 +17,7 @@ Order = npt.NDArray[np.intp]
 
 LEVEL = 0.05
 DEALS = 59  # With the table itself they are 60: it stands out at P = 3/60 where at most two of them reach it.
-LEAST_SPREAD = 1e-9  # Fields that cannot be dealt out otherwise have none.
+MIN_SPREAD = 1e-9  # Fields that cannot be dealt out otherwise have none.
 
 Key = tuple[str, str]
 """Scope and field."""
@@ -64,7 +64,7 @@ def _step(tables: Mapping[str, Array], fields: Mapping[str, list[str]], least: f
     taken over: only so may it change places with any other.
     """
     maxima = np.max([table.max(axis=2) for table in tables.values()], axis=0)
-    middle, spread = maxima.mean(axis=0), np.maximum(maxima.std(axis=0), LEAST_SPREAD)
+    middle, spread = maxima.mean(axis=0), np.maximum(maxima.std(axis=0), MIN_SPREAD)
     largest = ((maxima - middle) / spread).max(axis=1)
     nulls = middle + spread * np.sort(largest[1:])[-int(LEVEL * len(largest))]
     heights = {scope: ((table[0].T - middle) / spread).max(axis=1) for scope, table in tables.items()}

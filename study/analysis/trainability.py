@@ -23,7 +23,7 @@ Array = npt.NDArray[np.floating[Any]]
 DEVIANCE = float(stats.chi2.ppf(0.95, 1))  # A limit is inside its 95 % interval while its deviance is below this.
 LEVEL = 0.05 + 1e-9  # 1/20, the P value of three against three, is not lost to rounding
 FARTHEST_OCTAVES = 12.0  # A limit farther than this from the depths (a factor of 4,096) is none, an end is open.
-LEAST_ERROR = 1e-4  # A perfect accuracy has no logarithm: it is taken as one error in 10,000.
+MIN_ERROR = 1e-4  # A perfect accuracy has no logarithm: it is taken as one error in 10,000.
 BAND_DEPTHS = 60
 FAILED = ("diverged", *FAILURES)
 
@@ -218,7 +218,7 @@ MODELS: dict[str, Callable[[Array], Array]] = {
 
 def fit_loss(depths: Array, accuracies: Array, model: str) -> LossFit | None:
     """Fit one of MODELS to (n,) depths and accuracies; None where there are too few depths or seeds for it."""
-    design, y = MODELS[model](depths), np.log2(np.maximum(1.0 - accuracies, LEAST_ERROR))
+    design, y = MODELS[model](depths), np.log2(np.maximum(1.0 - accuracies, MIN_ERROR))
     n, k = design.shape
     if n < k + 3 or len(np.unique(depths)) <= k:  # AICc needs n > k + 2 (sigma counts); a depth must be left to judge
         return None

@@ -15,7 +15,7 @@ NOT_TOLD_APART = "not told apart"
 LEVEL_WITHIN = "level within"
 IS_BETTER = "is better"
 WITHOUT_VERDICT = ("equal in the mean to", "above", "below")
-LISTED_AT_MOST = 6  # More than this in one sentence are counted, not named.
+MAX_LISTED = 6  # More than this in one sentence are counted, not named.
 NO_WIDTH = 1e-9  # A difference smaller than this is rounding.
 
 
@@ -60,7 +60,7 @@ def listed(head: str, parts: Sequence[str], noun: str) -> str:
     """`parts` after `head`, or how many `noun` there are where they are too many to name; nothing for none."""
     if not parts:
         return ""
-    return head + (", ".join(parts) if len(parts) <= LISTED_AT_MOST else f"{len(parts)} {noun}")
+    return head + (", ".join(parts) if len(parts) <= MAX_LISTED else f"{len(parts)} {noun}")
 
 
 def score_words(cell: "pd.Series[Any]") -> str:

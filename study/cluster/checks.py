@@ -9,7 +9,7 @@ OK, NOTE, ERROR = "ok", "note", "error"
 
 REFUSED_BY_RAY = ("python", "ray")  # which it wants equal on all nodes
 GIB = 2**30
-LEAST_MEMORY = 1 * GIB  # a CPU: a trial's process holds torch, 0.5 GiB, and a net
+MIN_MEMORY = 1 * GIB  # a CPU: a trial's process holds torch, 0.5 GiB, and a net
 SHM_SHARE = 0.3  # of the memory: what Ray gives its object store, in /dev/shm where that is large enough
 LARGEST_CLOCK_SECONDS = 2.0  # beyond it, times in the tables are not comparable
 REFUSED_CLOCK_SECONDS = 900.0  # beyond it, S3 and its kin refuse requests
@@ -105,9 +105,9 @@ def check_gpus(facts: Facts) -> Iterator[Finding]:
 
 def check_memory(facts: Facts) -> Iterator[Finding]:
     """Room for as many trials as there are CPUs; Ray kills trials where memory runs short."""
-    short = [machine for machine in facts.machines if machine.memory_bytes < LEAST_MEMORY * max(machine.cpus, 1)]
+    short = [machine for machine in facts.machines if machine.memory_bytes < MIN_MEMORY * max(machine.cpus, 1)]
     for machine in short:
-        fit = max(1, machine.memory_bytes // LEAST_MEMORY)
+        fit = max(1, machine.memory_bytes // MIN_MEMORY)
         text = f"{machine.name} has {machine.memory_bytes / GIB:.1f} GiB for {machine.cpus:g} CPUs"
         yield Finding(NOTE, "memory", f"{text}: --workers {fit}, or --cpus-per-trial 2, lest trials are killed")
     if not short:

@@ -16,7 +16,7 @@ from study.cluster import probe
 from study.cluster.checks import breaks_a_run, findings
 from study.cluster.facts import Facts, Machine, Question
 from study.datasets import DATASETS, find_dataset, load_dataset
-from study.store.locations import shown
+from study.store.locations import redacted_uri
 from study.store.storage import TEMPORARY_PREFIX, Storage
 
 FOUND_ERRORS = 1
@@ -64,7 +64,7 @@ def gather(address: str | None, question: Question) -> Facts:
     return Facts(
         driver=dataclasses.replace(driver, auth_mode=auth_mode()),
         **cluster,
-        storage=shown(question.storage) if question.storage else None,
+        storage=redacted_uri(question.storage) if question.storage else None,
         storage_error=storage_error,
         chosen_auth=CHOSEN_AUTH_MODE,
         has_token=_has_token(),

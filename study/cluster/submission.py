@@ -14,7 +14,7 @@ from study.tuner.ray_environment import auth_mode
 from study.planning.user_file import PACKAGES
 from study.run import REPLAY, build_parser, planned
 from study.search.samplers import SearchMethod
-from study.store.locations import shown
+from study.store.locations import redacted_uri
 from study.store.provenance import COMMIT_VARIABLE, ROOT, commit
 from study.store.storage import RESULTS, Storage
 from study.sweeps import load_sweep
@@ -83,7 +83,7 @@ def run_job(arguments: Sequence[str]) -> Job:
         files=named.files,
         metadata={"run": plan.run},
         summary=f"{plan.run}: {plural(len(plan.cells), 'cell')}, {plural(plan.trial_count, 'trial')}, "
-        f"results in {shown(storage)}/{plan.run}",
+        f"results in {redacted_uri(storage)}/{plan.run}",
     )
 
 

@@ -19,7 +19,7 @@ from study.planning.named_sweep import answer
 from study.planning.settings import of_one_length
 
 PHASES = (SEARCH, CONFIRM)
-MOST_RUNS = 10_000  # of one phase of a cell, to tell a slip of the pen; seeds of the phases are as far apart
+MAX_RUNS = 10_000  # of one phase of a cell, to tell a slip of the pen; seeds of the phases are as far apart
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PlannedCell:
         compared: the compared names and this cell's values.
         fixed: all fields that its confirmations share.
         search: field name to Optuna distribution; empty where nothing is searched.
-        known: the recipe's own values of the searched fields: the first trial.
+        default_point: the recipe's own values of the searched fields: the first trial.
         cost: phase to the relative cost of one of its trials (multiply-adds); only ratios mean something.
         search_fixed: the fixed fields that are otherwise in its search trials.
         confirm_seeds: the number of confirmations where the sweep gives cells numbers of their own, else None.
@@ -42,7 +42,7 @@ class PlannedCell:
     compared: dict[str, Any]
     fixed: dict[str, Any]
     search: dict[str, BaseDistribution]
-    known: dict[str, Any]
+    default_point: dict[str, Any]
     cost: dict[str, float]
     search_fixed: dict[str, Any] = field(default_factory=dict)
     confirm_seeds: int | None = None
@@ -62,12 +62,12 @@ class PlannedCell:
     @cached_property
     def examples(self) -> dict[str, TrialConfig]:
         """Phase to the config of one of its trials: the known point."""
-        return {phase: self.config(self.known, seed=0, phase=phase) for phase in PHASES}
+        return {phase: self.config(self.default_point, seed=0, phase=phase) for phase in PHASES}
 
     def declaration(self) -> dict[str, Any]:
         """What makes two cells the same; what a sweep does not give is left out, as older runs have it."""
         search = {name: json.loads(distribution_to_json(space)) for name, space in self.search.items()}
-        declared = {"fixed": _declared(self.fixed), "search": search, "known": self.known}
+        declared = {"fixed": _declared(self.fixed), "search": search, "known": self.default_point}
         given = {"search_fixed": _declared(self.search_fixed) or None, "confirm_seeds": self.confirm_seeds}
         return declared | {name: value for name, value in given.items() if value is not None}
 
@@ -97,7 +97,7 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
         compared=compared,
         fixed={key: value for key, value in fields.items() if key not in space},
         search=dict(space),
-        known={key: fields.get(key) for key in space},
+        default_point={key: fields.get(key) for key in space},
         cost={phase: multiply_adds(parse_config(values, where=f"cell {name}")) for phase, values in configs.items()},
         search_fixed=otherwise,
         confirm_seeds=_own_confirm_seeds(sweep, scale, {**fields, **compared}, where=f"cell {name}"),
@@ -160,8 +160,8 @@ def at_least_one(name: str, count: Any, where: str = "") -> int:
         number = operator.index(count)
     except TypeError:
         raise ValueError(f"{where}{name} = {count!r}: give a whole number") from None
-    if not 1 <= number <= MOST_RUNS:
-        raise ValueError(f"{where}{name} = {number}: give at least 1, and at most {MOST_RUNS:,}")
+    if not 1 <= number <= MAX_RUNS:
+        raise ValueError(f"{where}{name} = {number}: give at least 1, and at most {MAX_RUNS:,}")
     return number
 
 
@@ -182,13 +182,13 @@ def _check_space(cell: PlannedCell) -> None:
             raise ValueError(f"cell {cell.name}: {name} is searched in {distribution}: give finite values")
         if any(isinstance(value, tuple | list) for value in extremes(distribution)):
             raise ValueError(f"cell {cell.name}: {name} is a list and cannot be searched: compare it instead")
-        known = cell.known[name]
+        known = cell.default_point[name]
         try:
             create_trial(value=0.0, params={name: known}, distributions={name: distribution})
         except (TypeError, ValueError):
             raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}") from None
         for value, phase in itertools.product(extremes(distribution), PHASES):
-            cell.config({**cell.known, name: value}, seed=0, phase=phase)
+            cell.config({**cell.default_point, name: value}, seed=0, phase=phase)
 
 
 def extremes(distribution: Any) -> Sequence[Any]:

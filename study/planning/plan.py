@@ -20,7 +20,7 @@ from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
-MOST_CELLS = 10_000  # of a grid, to tell a slip of the pen
+MAX_CELLS = 10_000  # of a grid, to tell a slip of the pen
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
 
@@ -167,8 +167,8 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
 
 def _grid(compare: Mapping[str, Sequence[Any]]) -> list[Fields]:
     count = math.prod(map(len, compare.values()))
-    if count > MOST_CELLS:
-        raise ValueError(f"compare makes more than {MOST_CELLS:,} cells: give fewer values of {', '.join(compare)}")
+    if count > MAX_CELLS:
+        raise ValueError(f"compare makes more than {MAX_CELLS:,} cells: give fewer values of {', '.join(compare)}")
     return [dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values())]
 
 
@@ -209,7 +209,7 @@ def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) 
     for name, values in declared.items():
         if not hasattr(values, "keys" if name == "recipe" else "__iter__"):
             raise ValueError(f"{name} = {values!r}: compare a tuple of values, and of recipes a dict by name")
-        chosen = [plain(value) for value in itertools.islice(values, MOST_CELLS + 1)]
+        chosen = [plain(value) for value in itertools.islice(values, MAX_CELLS + 1)]
         if name in overrides:
             given = parse_value(overrides[name])
             chosen = given if isinstance(given, list) else [given]

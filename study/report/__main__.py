@@ -22,7 +22,7 @@ from study.report.opened_run import OpenedRun, Part, open_run
 from study.report.page import REPORT, write_report
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
-from study.store.locations import safe_name, shown
+from study.store.locations import redacted_uri, safe_name
 from study.store.storage import RESULTS, Storage
 from study.terminal import Parser, exit_code, listing_console
 
@@ -125,7 +125,9 @@ def _print_runs(options: argparse.Namespace) -> int:
         raise ValueError(f"which run? {asked[0]} needs one: python -m study.report RUN {asked[0]}")
     runs = list_runs(options.storage or RESULTS)
     if runs.empty:
-        print(f"No run under {shown(options.storage or RESULTS)}/ yet. Start one: python -m study.run depth_sweep")
+        print(
+            f"No run under {redacted_uri(options.storage or RESULTS)}/ yet. Start one: python -m study.run depth_sweep"
+        )
         return 0
     console = listing_console()
     columns = COLUMNS if console.width >= NARROW else [name for name in COLUMNS if name != "last_written"]

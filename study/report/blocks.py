@@ -15,7 +15,7 @@ Chart = dict[str, Any]
 
 DASH = "\N{EN DASH}"
 ROUNDING = 1e-12  # A difference of equal numbers comes out as about 1e-17.
-MOST_ROWS = 400  # Of a table in the page; the tables of a run with thousands of cells are for pandas.
+MAX_ROWS = 400  # Of a table in the page; the tables of a run with thousands of cells are for pandas.
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def table(
 
     A column written as `mean~low~high` becomes one with its interval, `low~high` the interval alone.
     """
-    shown = frame.head(MOST_ROWS)
+    shown = frame.head(MAX_ROWS)
     cells = [[_cell(row, name) for name in columns] for row in shown.to_dict("records")]
-    if len(frame) > MOST_ROWS:
-        note = f"{note} The first {MOST_ROWS} of {len(frame)} rows.".strip()
+    if len(frame) > MAX_ROWS:
+        note = f"{note} The first {MAX_ROWS} of {len(frame)} rows.".strip()
     return Block(title, note, columns=list(columns.values()), rows=cells, folded=folded)
 
 

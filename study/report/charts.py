@@ -17,8 +17,8 @@ from study.report.blocks import Chart, interval, number
 COLORS = ("#3d85c6", "#e07b39", "#2a9d7c", "#c46fa6", "#8b7cc8", "#b8961f", "#4aa3b8", "#d0605e")
 REFERENCE_COLOR, HELPER_COLOR = "#8a8a8a", "#8a8a8a"
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "star", "hexagon")
-MOST_LINES = 16  # More lines than this are a tangle: the best ones are drawn, and the note says so.
-LEAST_ERROR = 1e-3
+MAX_LINES = 16  # More lines than this are a tangle: the best ones are drawn, and the note says so.
+MIN_ERROR = 1e-3
 ERROR_TICKS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 FEW_DECADES = 3.0
 HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
@@ -99,7 +99,7 @@ def lines(
     """
     labels = line_names(frame, names)
     places = {label: place for place, label in enumerate(known or sorted(labels.unique()))}
-    for label, rows in list(frame.groupby(labels.to_numpy(), sort=True))[:MOST_LINES]:
+    for label, rows in list(frame.groupby(labels.to_numpy(), sort=True))[:MAX_LINES]:
         position = places[str(label)]
         residual = "residual" in str(label)
         color = REFERENCE_COLOR if residual else COLORS[position % len(COLORS)]
@@ -120,7 +120,7 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baselines
 
 
 def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any]) -> dict[str, Any]:
-    error = (1 - rows["mean"]).clip(lower=LEAST_ERROR)
+    error = (1 - rows["mean"]).clip(lower=MIN_ERROR)
     hover = [
         f"{escape(label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged"
         for depth, mean, low, high, seeds, diverged in rows[
@@ -136,7 +136,7 @@ def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any])
         "error_y": {
             "type": "data",
             "array": (1 - rows["low"] - error).clip(lower=0).fillna(0).tolist(),
-            "arrayminus": (error - (1 - rows["high"]).clip(lower=LEAST_ERROR)).clip(lower=0).fillna(0).tolist(),
+            "arrayminus": (error - (1 - rows["high"]).clip(lower=MIN_ERROR)).clip(lower=0).fillna(0).tolist(),
             "thickness": 1.2,
             "width": 3,
         },
@@ -153,7 +153,7 @@ def _crosses(rows: pd.DataFrame) -> dict[str, Any]:
         "mode": "markers",
         "name": "some seeds diverged",
         "x": rows["place"].tolist(),
-        "y": (1 - rows["mean"]).clip(lower=LEAST_ERROR).tolist(),
+        "y": (1 - rows["mean"]).clip(lower=MIN_ERROR).tolist(),
         "marker": {"symbol": "x-thin", "size": 13, "line": {"width": 2, "color": "#d03c3c"}},
         "hoverinfo": "skip",
     }
@@ -170,7 +170,7 @@ def _level(ends: list[float], level: float, dash: str, name: str) -> dict[str, A
     line = {"color": HELPER_COLOR, "width": 1.3, "dash": dash}
     text = f"{name} {level:.3f}"
     shown = {"type": "scatter", "mode": "lines", "name": text, "text": text, "hoverinfo": "text"}
-    return {**shown, "x": ends, "y": [max(1 - level, LEAST_ERROR)] * 2, "line": line}
+    return {**shown, "x": ends, "y": [max(1 - level, MIN_ERROR)] * 2, "line": line}
 
 
 def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, names: Sequence[str], words: str) -> Chart:
@@ -179,7 +179,7 @@ def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, names: Sequence[str], w
     for label, rows, color, _ in lines(bands, names):
         x, own = rows["depth"].tolist(), curve[line_names(curve, names) == label]
         edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        clip = {side: rows[side].clip(lower=LEAST_ERROR).tolist() for side in ("low", "high", "error")}
+        clip = {side: rows[side].clip(lower=MIN_ERROR).tolist() for side in ("low", "high", "error")}
         group = {"legendgroup": escape(label)}
         traces += [
             {**edge, **group, "x": x, "y": clip["low"]},
@@ -190,7 +190,7 @@ def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, names: Sequence[str], w
             },
             {
                 **{"type": "scatter", "mode": "markers", "showlegend": False, "hoverinfo": "y", **group},
-                **{"x": own["depth"].tolist(), "y": (1 - own["mean"]).clip(lower=LEAST_ERROR).tolist()},
+                **{"x": own["depth"].tolist(), "y": (1 - own["mean"]).clip(lower=MIN_ERROR).tolist()},
                 "marker": {"color": color, "size": 7},
             },
         ]

@@ -15,7 +15,7 @@ from study.report.charts import dot_chart, line_names
 from study.report.opened_run import BASELINES, OpenedRun, Part
 from study.terminal import plural
 
-MOST_DIFFERENCES = 60
+MAX_DIFFERENCES = 60
 NOTE = (
     "Cells that are equal in {settings}, paired by seed where both runs confirmed the same seeds; P values corrected "
     "by Holm over all cells. Positive: this run is better. A verdict needs what it needs under Comparisons. What else "
@@ -25,7 +25,7 @@ OTHERWISE_NOTE = (
     "Settings of the confirmed trials that are not the same in both runs, in how many of the compared cells: the "
     "differences may come from these."
 )
-MOST_VALUES = 3
+MAX_VALUES = 3
 
 
 def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
@@ -94,7 +94,7 @@ def _otherwise(both: pd.DataFrame, axes: list[str], runs: tuple[str, str]) -> Bl
 def _listed(values: "pd.Series[Any]") -> str:
     """The distinct values, or the first of many."""
     distinct = [number(value) for value in values.drop_duplicates().tolist()]
-    return ", ".join(distinct[:MOST_VALUES]) + (", …" if len(distinct) > MOST_VALUES else "")
+    return ", ".join(distinct[:MAX_VALUES]) + (", …" if len(distinct) > MAX_VALUES else "")
 
 
 def _labels(run: OpenedRun, other: OpenedRun) -> tuple[str, str]:
@@ -111,9 +111,9 @@ def _declared(run: OpenedRun, other: OpenedRun) -> Block:
     rows += [["cells that the other lacks", *alone]] if alone != ["0", "0"] else []
     fields = Counter(line for cell in shared for line in _unequal(cells[0][cell], cells[1][cell]))
     rows += [[f"{name}, in {plural(count, 'cell')}", here, there] for (name, here, there), count in fields.items()]
-    note = f"The first {MOST_DIFFERENCES} of {len(rows)}." if len(rows) > MOST_DIFFERENCES else ""
+    note = f"The first {MAX_DIFFERENCES} of {len(rows)}." if len(rows) > MAX_DIFFERENCES else ""
     columns = ["what", *_labels(run, other)]
-    return Block("What differs", note, columns=columns, rows=rows[:MOST_DIFFERENCES], folded=len(rows) > 8)
+    return Block("What differs", note, columns=columns, rows=rows[:MAX_DIFFERENCES], folded=len(rows) > 8)
 
 
 FACTS = ("settings", "trials_per_cell", "confirm_seeds", *BASELINES.values(), "versions", "machine")

@@ -12,7 +12,7 @@ from study.config import CONFIRM
 from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
     COLORS,
-    LEAST_ERROR,
+    MIN_ERROR,
     depth_axis,
     error_axis,
     escape,
@@ -29,7 +29,7 @@ from study.report.sections import WORDS
 from study.report.targets import target_blocks
 from study.terminal import plural
 
-MOST_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
+MAX_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
 MAP_DODGE = 0.06  # Lines stand this many octaves of depth apart in the map, so that equal settings stay visible.
 COST_NOTE = (
     "All trials of a cell, search and confirmation, also those that failed or were pruned; seconds are medians of the "
@@ -72,7 +72,7 @@ def _front(part: Part, axes: list[str]) -> Iterator[Block]:
     if cells.empty or costs["device"].nunique() != 1:
         return
     front = cells[pareto_front(cells, best="mean", cost="median_seconds")].sort_values("median_seconds")
-    cells, front = (rows.assign(error=(1 - rows["mean"]).clip(lower=LEAST_ERROR)) for rows in (cells, front))
+    cells, front = (rows.assign(error=(1 - rows["mean"]).clip(lower=MIN_ERROR)) for rows in (cells, front))
     x = ("median_seconds", log_axis("seconds of one training (log scale)", cells["median_seconds"]))
     hover = [hover_of(row, [*axes, "mean", "median_seconds"]) for row in cells.to_dict("records")]
     chart = point_chart(cells, part.lines, x, ("error", error_axis(WORDS)), hover)
@@ -92,9 +92,9 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
         return
     counts = divergence_map(part.trials, "learning_rate", by=["depth"])
     note = MAP_NOTE
-    if len(searched) > MOST_POINTS:
-        note += f" {MOST_POINTS:,} of {len(searched):,} trials, drawn at random."
-        searched = searched.sample(MOST_POINTS, random_state=0)
+    if len(searched) > MAX_POINTS:
+        note += f" {MAX_POINTS:,} of {len(searched):,} trials, drawn at random."
+        searched = searched.sample(MAX_POINTS, random_state=0)
     names = ["cell", "learning_rate", "status", "val_accuracy"]
     hover = [hover_of(row, names) for row in searched.to_dict("records")]
     x = ("learning_rate", log_axis("learning rate (log scale)", searched["learning_rate"]))

@@ -36,7 +36,7 @@ DODGE_LIMIT = 0.5  # unless all of them would take more than this share of the w
 TICK_SHARE = 0.04  # Two depths nearer than this share of the axis cannot both be printed under it.
 # Depth curves reach from chance to above 0.98: a scale on which equal steps halve the error shows both ends.
 ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
-LEAST_ERROR = 1e-4  # The scale has no place for error 0: interval ends of 1 lie here, above the axis.
+MIN_ERROR = 1e-4  # The scale has no place for error 0: interval ends of 1 lie here, above the axis.
 AIR_SHARE = 0.8  # The top tick is the first with an error of at most this share of the best mean's,
 TOP_SHARE = 0.93  # and the axis ends at this share of its error, so that a mark on the tick is not cut.
 FORMATS = (".png", ".svg")
@@ -214,7 +214,7 @@ def _scale_accuracy(axes: Axes, best: float) -> None:
 
 def _halvings(accuracy: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """How often an error of 1 is halved to reach this accuracy."""
-    return -np.log2(np.maximum(1.0 - np.asarray(accuracy, dtype=np.float64), LEAST_ERROR))
+    return -np.log2(np.maximum(1.0 - np.asarray(accuracy, dtype=np.float64), MIN_ERROR))
 
 
 def _label_ends(axes: Axes, lines: list[_Line], levels: dict[str, float], gap: float) -> None:

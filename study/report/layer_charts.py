@@ -9,9 +9,9 @@ import pandas as pd
 from study.report.blocks import Chart
 from study.report.charts import FRAME_HEIGHT, Layout, escape, faded, layout, line_names, lines, log_axis, titled
 
-MOST_LAYERS, MOST_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.
+MAX_LAYERS, MAX_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.
 MAP_HEIGHT = 150
-LEAST_VALUE = 1e-6  # A log axis has no place for a singular value of 0.
+MIN_VALUE = 1e-6  # A log axis has no place for a singular value of 0.
 ENDS = ("singular_value_min", "singular_value_max")
 LAYER_AXIS = titled("layer (0: stem; loss at the right)")
 
@@ -24,7 +24,7 @@ def profile_chart(profiles: pd.DataFrame, names: Sequence[str], column: str, y: 
 
 def singular_value_chart(profiles: pd.DataFrame, names: Sequence[str]) -> Chart:
     """From the least to the greatest singular value of each layer's filter bank, with the mean, for each line."""
-    y = log_axis("singular values (log scale)", pd.concat([profiles[name] for name in ENDS]).clip(lower=LEAST_VALUE))
+    y = log_axis("singular values (log scale)", pd.concat([profiles[name] for name in ENDS]).clip(lower=MIN_VALUE))
     traces: list[dict[str, Any]] = []
     for label, rows, color, _ in lines(profiles.sort_values("layer"), names):
         x, shared = rows["layer"].tolist(), {"type": "scatter", "mode": "lines", "legendgroup": escape(label)}
@@ -92,8 +92,8 @@ def heat_maps(profiles: pd.DataFrame, names: Sequence[str], column: str, words: 
 
 
 def thinned(grid: pd.DataFrame) -> pd.DataFrame:
-    """A grid of epochs by layers with at most MOST_EPOCHS rows and MOST_LAYERS columns, evenly chosen, ends kept."""
-    rows, columns = (_evenly(size, most) for size, most in zip(grid.shape, (MOST_EPOCHS, MOST_LAYERS), strict=True))
+    """A grid of epochs by layers with at most MAX_EPOCHS rows and MAX_LAYERS columns, evenly chosen, ends kept."""
+    rows, columns = (_evenly(size, most) for size, most in zip(grid.shape, (MAX_EPOCHS, MAX_LAYERS), strict=True))
     return grid.iloc[rows, columns]
 
 
@@ -109,4 +109,4 @@ def _numbers(values: "pd.Series[float]") -> list[float | None]:
 
 
 def _positive(values: "pd.Series[float]") -> list[float | None]:
-    return _numbers(values.astype(np.float64).clip(lower=LEAST_VALUE))
+    return _numbers(values.astype(np.float64).clip(lower=MIN_VALUE))

@@ -22,7 +22,7 @@ MAPPED = {
     "factor": "modulation factor (log10)",
     "singular_value_max": "greatest singular value (log10)",
 }
-LEAST_MAP_BYTES = 1_000  # No trial's maps take less: more trials than MAP_BYTES allows need not be read.
+MIN_MAP_BYTES = 1_000  # No trial's maps take less: more trials than MAP_BYTES allows need not be read.
 NO_VALUE = 255  # The byte of a cell that has none; values take 0 to 254.
 
 INTRO = (
@@ -118,7 +118,7 @@ def trial_maps(run: OpenedRun, trials: pd.DataFrame) -> dict[str, Any]:
         trial_id -> {"epochs", "layers", "maps": {name -> {"low", "high", "cells"}}}; cells are base64 of one byte a
         cell, epoch by epoch, 0 to 254 between low and high.
     """
-    chosen = most_wanted(trials)["trial_id"].head(MAP_BYTES // LEAST_MAP_BYTES).tolist()
+    chosen = most_wanted(trials)["trial_id"].head(MAP_BYTES // MIN_MAP_BYTES).tolist()
     columns = ("epoch", "layer", "error_norm", "modulation_factor", "singular_value_max")
     layers = run.layers(chosen, columns)
     by_trial = dict(list(layers.groupby("trial_id", observed=True)))

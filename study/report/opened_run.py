@@ -14,7 +14,7 @@ from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
 from study.records import SCHEMAS, locate_run, read_arrow
-from study.search.optuna_trials import hopeless
+from study.search.optuna_trials import all_failed
 from study.store.run_file import read_run_file
 from study.store.storage import Storage
 
@@ -191,9 +191,9 @@ class OpenedRun:
     def finished(self) -> bool:
         """Whether no trial is missing; a cell whose search failed altogether is never confirmed and misses none."""
         done, planned = self.progress
-        return done >= planned or self._all_missing_are_hopeless()
+        return done >= planned or self._all_missing_have_failed()
 
-    def _all_missing_are_hopeless(self) -> bool:
+    def _all_missing_have_failed(self) -> bool:
         cells = dict(list(self._done.groupby("cell")))
         return all(cell in cells and self._is_over(cell, cells[cell]) for cell in self.facts["compared"])
 
@@ -203,7 +203,7 @@ class OpenedRun:
         if len(searched) < self._searches_of(cell):
             return False
         whole = int((rows["phase"] == CONFIRM).sum()) >= self.confirmations_of(cell)
-        return whole or hopeless(searched.to_dict("records"), self.objectives)
+        return whole or all_failed(searched.to_dict("records"), self.objectives)
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         """Of these trials: trial_id and those of the named columns that the table `epochs` has."""

@@ -20,11 +20,11 @@ from study.analysis.curves import depth_curve
 from study.analysis.scores import select
 from study.analysis.sentence import answer
 from study.report.blocks import Block, Section
+from study.report.caveats import caveats_of
 from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
 from study.report.costs import cost_section
-from study.report.distrust import warnings_of
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import comparison_section, curve_section, picture
@@ -33,7 +33,7 @@ from study.store.storage import Storage
 from study.terminal import plural
 
 REPORT = "report.html"
-MOST_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
+MAX_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
 ERROR_CHARACTERS = 300  # Of a failed trial's error: its last lines.
 MEASURES = ("val_accuracy", "test_accuracy", "train_loss", "val_loss", "epochs_completed", "train_seconds")
 DIGITS = 5
@@ -87,7 +87,7 @@ def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
         "conclusions": " ".join(conclusions_of(run, part)),
         "answer": answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes),
         "hero": picture(part, curve) if len(curve) else Block("", "No cell is confirmed yet."),
-        "warnings": warnings_of(run, part),
+        "warnings": caveats_of(run, part),
         "sections": _without_picture(sections),
     }
 
@@ -132,7 +132,7 @@ def trial_table(run: OpenedRun) -> dict[str, Any]:
     settings = [name for name in dict.fromkeys([*run.axes, *run.knobs, *otherwise, "seed"]) if name in run.trials]
     outcome = run.trials["error"].notna().any()
     names = ["trial_id", "phase", "status", *MEASURES[:2], *settings, *MEASURES[2:], *(["error"] if outcome else [])]
-    kept = run.trials if len(run.trials) <= MOST_TRIALS else most_wanted(run.trials).head(MOST_TRIALS)
+    kept = run.trials if len(run.trials) <= MAX_TRIALS else most_wanted(run.trials).head(MAX_TRIALS)
     rows = select(kept.reindex(columns=names), names)
     if outcome:
         rows = rows.assign(error=rows["error"].astype("string").str.strip().str[-ERROR_CHARACTERS:])

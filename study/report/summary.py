@@ -17,8 +17,8 @@ from study.analysis.scores import cell_name
 from study.analysis.sentence import answer
 from study.analysis.trainability import trainability_limits
 from study.analysis.words import is_clear, is_level, share_words
+from study.report.caveats import caveats_of
 from study.report.conclusions import conclusions_of
-from study.report.distrust import warnings_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun, Part
 from study.report.sections import SEEDS_ONLY, with_test
@@ -43,7 +43,7 @@ trials = pd.read_parquet("{trials}")
 for metric in ("val_accuracy", "test_accuracy"):
     print(depth_curve(trials, by={axes}, metric=metric).to_string())"""
 
-BAR_CELLS, MOST_BARS = 30, 40
+BAR_CELLS, MAX_BARS = 30, 40
 FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
 TRAINED = "reaches half of the way from chance to 1"
 LIMITS = {
@@ -140,11 +140,11 @@ def _plot(curve: pd.DataFrame, part: Part) -> Table:
     names = [*part.lines, *(["depth"] if "depth" in part.axes else [])] or ["cell"]
     baseline = (part.linear_baseline or {}).get("validation_accuracy")
     table = Table(box=None, pad_edge=False, show_header=False)
-    shown = curve.sort_values(names).head(MOST_BARS)
+    shown = curve.sort_values(names).head(MAX_BARS)
     for _, cell in shown.iterrows():
         table.add_row(cell_name(cell, names), _bar(cell["mean"], baseline), f"{cell['mean']:.3f}")
-    if len(curve) > MOST_BARS:
-        table.add_row(f"and {len(curve) - MOST_BARS} more cells", "", "")
+    if len(curve) > MAX_BARS:
+        table.add_row(f"and {len(curve) - MAX_BARS} more cells", "", "")
     return table
 
 
@@ -210,13 +210,13 @@ def _front(run: OpenedRun, part: Part) -> Iterator[str]:
         return
     front = non_dominated(part.trials, objectives)
     yield f"\nPareto front of {', '.join(objectives)} (search trials, one seed each):"
-    for _, trial in front.head(MOST_BARS).iterrows():
+    for _, trial in front.head(MAX_BARS).iterrows():
         reached = ", ".join(f"{name} {trial[name]:.4g}" for name in objectives)
         yield f"- {reached}: {cell_name(trial, run.knobs)}"
 
 
 def _distrust(run: OpenedRun, part: Part) -> Iterator[str]:
-    sentences = warnings_of(run, part)
+    sentences = caveats_of(run, part)
     if sentences:
         yield "\nWhat to distrust:"
         yield from (f"- {sentence}" for sentence in sentences)

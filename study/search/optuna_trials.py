@@ -70,7 +70,7 @@ def outcome(row: Row, objectives: Sequence[str]) -> tuple[TrialState, list[float
     return TrialState.COMPLETE, [accuracy if name == "val_accuracy" else row[name] for name in objectives]
 
 
-def hopeless(searched: Iterable[Mapping[Any, Any]], objectives: Sequence[str]) -> bool:
+def all_failed(searched: Iterable[Mapping[Any, Any]], objectives: Sequence[str]) -> bool:
     """Whether Optuna was told of every search trial of a cell that it failed: there is no point worth confirming."""
     states = [outcome(row, objectives)[0] for row in searched]
     return bool(states) and all(state == TrialState.FAIL for state in states)

@@ -14,12 +14,12 @@ SHOWN_OPTIONS = ("blob_storage_authority", "dfs_storage_authority", "enable_tls"
 LONGEST_ERROR = 1000  # characters: HDFS lists every folder in which it has looked for Java
 
 
-def shown(location: str | Path) -> str:
+def redacted_uri(location: str | Path) -> str:
     """A path, or a URI as it may be shown."""
-    return "".join(parts_shown(location)) if "://" in str(location) else str(location)
+    return "".join(redacted_parts(location)) if "://" in str(location) else str(location)
 
 
-def parts_shown(uri: str | Path) -> tuple[str, str]:
+def redacted_parts(uri: str | Path) -> tuple[str, str]:
     """What may be shown of a URI: its address, and its options with their question mark, empty where none is left."""
     scheme, _, rest = str(uri).partition("://")
     address, _, options = rest.partition("?")
@@ -30,10 +30,10 @@ def parts_shown(uri: str | Path) -> tuple[str, str]:
     return f"{scheme}://{user}{at}{place.rstrip('/') or place}", f"?{'&'.join(kept)}" if kept else ""
 
 
-def told(error: Exception) -> str:
+def redacted_error(error: Exception) -> str:
     """What an error says, on one line, with its URIs as they may be shown: Azure's are signed."""
     line = shorten(str(error), LONGEST_ERROR, placeholder=" ...")
-    return re.sub(r"[\w+.:-]+://[^\s'\"]+", lambda uri: shown(uri[0]), line)
+    return re.sub(r"[\w+.:-]+://[^\s'\"]+", lambda uri: redacted_uri(uri[0]), line)
 
 
 def safe_name(text: str) -> str:
@@ -42,12 +42,12 @@ def safe_name(text: str) -> str:
 
 
 @contextmanager
-def told_as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """All that a file system raises, as OSError without secrets: Azure's and fsspec's have errors of their own."""
     try:
         yield
     except Exception as error:
-        text = told(error)
+        text = redacted_error(error)
         if isinstance(error, OSError) and text == str(error):
             raise
         raise (FileNotFoundError if isinstance(error, FileNotFoundError) else OSError)(text) from None

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 
 from pyarrow import fs
 
-from study.store.locations import parts_shown, safe_name, shown, told, told_as_os_error
+from study.store.locations import as_os_error, redacted_error, redacted_parts, redacted_uri, safe_name
 
 RESULTS = "results"  # the folder, below the working directory, that holds runs unless --storage says otherwise
 RUN_FILE = "run.json"  # what makes a folder a run
@@ -72,12 +72,12 @@ class Storage:
             filesystem, root = fs.FileSystem.from_uri(str(location))
         except Exception as error:  # fsspec's file systems raise what they like
             ways = f": give {WAYS}" if isinstance(error, ValueError) else ""
-            raise ValueError(f"storage {shown(location)}: {told(error)}{ways}") from None
+            raise ValueError(f"storage {redacted_uri(location)}: {redacted_error(error)}{ways}") from None
         if isinstance(filesystem, fs.PyFileSystem):  # fsspec's remember listings: another driver's lease must be seen
             filesystem.handler.fs.invalidate_cache()
             filesystem.handler.fs.dircache.use_listings_cache = False
         root = root.rstrip("/")
-        where = (root,) if filesystem.type_name == "local" else parts_shown(location)
+        where = (root,) if filesystem.type_name == "local" else redacted_parts(location)
         return cls(filesystem, root, *where)
 
     @property
@@ -125,7 +125,7 @@ class Storage:
                 return
         self.write_now(name, content)
 
-    @told_as_os_error()
+    @as_os_error()
     def write_now(self, name: str, content: bytes) -> None:
         """As `write`, without patience."""
         target = self._path(name)
@@ -167,7 +167,7 @@ class Storage:
             self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
             return make()
 
-    @told_as_os_error()
+    @as_os_error()
     def read(self, name: str, first: int | None = None) -> bytes:
         """A file's content, or its `first` bytes alone; FileNotFoundError when there is none.
 
@@ -190,24 +190,24 @@ class Storage:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             return list(pool.map(work, names))
 
-    @told_as_os_error()
+    @as_os_error()
     def remove(self, name: str) -> None:
         """Delete a file; quiet when there is none."""
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(self._path(name))
 
-    @told_as_os_error()
+    @as_os_error()
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
         return bool(self.filesystem.get_file_info(self._path(name)).type != fs.FileType.NotFound)
 
-    @told_as_os_error()
+    @as_os_error()
     def written_at(self, name: str) -> datetime | None:
         """When a file was written, by the clock of where it lies; None when there is none, or its time is not told."""
         written_at: datetime | None = self.filesystem.get_file_info(self._path(name)).mtime
         return written_at
 
-    @told_as_os_error()
+    @as_os_error()
     def names(self, folder: str, *, hidden: bool = False) -> list[str]:
         """The files in a folder, sorted, those that begin with a dot if `hidden`; none where there is no folder."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
@@ -216,7 +216,7 @@ class Storage:
             info.base_name for info in infos if info.is_file and (hidden or not info.base_name.startswith("."))
         )
 
-    @told_as_os_error()
+    @as_os_error()
     def folders(self, folder: str) -> list[str]:
         """The folders in a folder, sorted, those that begin with a dot left out; none where there is no folder."""
         path = self._path(folder)
@@ -225,7 +225,7 @@ class Storage:
         inside = (info.path.removeprefix(f"{path}/") + ("" if info.is_file else "/") for info in infos)
         return sorted({name.partition("/")[0] for name in inside if "/" in name and not name.startswith(".")})
 
-    @told_as_os_error()
+    @as_os_error()
     def rename(self, name: str, new_name: str) -> None:
         """Rename a file."""
         self._move_file(self._path(name), self._path(new_name))
@@ -243,7 +243,7 @@ class Storage:
         """A folder of that name beside this one."""
         return self.parent.sub(name)
 
-    @told_as_os_error()
+    @as_os_error()
     def move_folder(self, other: "Storage") -> None:
         """Move this folder and all in it to where `other` is; in a store, file by file and run.json last."""
         if not self._is_store:
@@ -255,7 +255,7 @@ class Storage:
             self.each(lambda name: self._move_file(self._path(name), other._path(name)), together)
         self.delete_folder()
 
-    @told_as_os_error()
+    @as_os_error()
     def delete_folder(self) -> None:
         """Remove this folder and all in it; quiet when it is not there."""
         if self.exists(""):

@@ -14,7 +14,7 @@ PAD_DIVISOR = 8  # pad-4 of a 32x32 image (He et al. 2016), in proportion for ot
 EVALUATION_BATCH = 512  # large enough that calls do not dominate, small enough for any device
 
 
-def stream(seed: int, purpose: str) -> torch.Generator:
+def generator_for(seed: int, purpose: str) -> torch.Generator:
     """A random stream of its own for each purpose, so that changing one (say augmentation) leaves the others alone."""
     return torch.Generator().manual_seed(crc32(f"{seed}:{purpose}".encode()))
 
@@ -66,7 +66,7 @@ class Batches:
     def __init__(self, data: ImageData, device: torch.device, *, augment: bool, seed: int) -> None:
         self._device, self._augment, self._flip = device, augment, data.mirror_keeps_class
         self._seed = seed
-        self._order, self._augmentation = stream(seed, "order"), stream(seed, "augmentation")
+        self._order, self._augmentation = generator_for(seed, "order"), generator_for(seed, "augmentation")
         self._normalize = Normalizer(data.mean, data.std, device)
         self._splits = {name: self._load(getattr(data, name)) for name in ("train", "validation", "test")}
 
@@ -88,7 +88,7 @@ class Batches:
     def full(self, split: str, size: int, at_least: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of exactly `size`, see `full_rows`, in an order that is the same each time; never augmented."""
         images, labels = self._splits[split]
-        order = torch.randperm(len(labels), generator=stream(self._seed, "full batches"))
+        order = torch.randperm(len(labels), generator=generator_for(self._seed, "full batches"))
         for rows in full_rows(order.to(self._device), size, at_least):
             yield self._normalize(images[rows]), labels[rows]
 

@@ -8,7 +8,7 @@ from models.initializers import INITIALIZERS
 from models.networks import NETWORK_SIZES, ConvNet
 from models.regularizers import start_on_constraint_
 from study.config import TrialConfig
-from study.training.batches import stream
+from study.training.batches import generator_for
 
 
 def build_network(config: TrialConfig, in_channels: int, num_classes: int) -> ConvNet:
@@ -22,7 +22,7 @@ def build_network(config: TrialConfig, in_channels: int, num_classes: int) -> Co
         activation_slope=config.activation_slope,
         norm_bias_init=config.norm_bias_init,
     )
-    network.initialize(INITIALIZERS[config.initializer], stream(config.seed, "weights"))
+    network.initialize(INITIALIZERS[config.initializer], generator_for(config.seed, "weights"))
     start_on_constraint_(network, config.regularizer)
     return network
 

@@ -25,7 +25,7 @@ from study.datasets.image_views import (
     read_image,
     training_view,
 )
-from study.training.batches import Batches, Normalizer, full_rows, stream
+from study.training.batches import Batches, Normalizer, full_rows, generator_for
 
 EVALUATION_BATCH = 64  # photographs are large: the first activation of 64 is 200 MB in an ImageNet-size net
 START_METHOD = "forkserver"  # a trial's process has threads, which a plain fork does not survive
@@ -64,7 +64,7 @@ class StreamedBatches:
         self, data: StreamedData, device: torch.device, *, augment: bool, seed: int, loader_workers: int = 0
     ) -> None:
         self._data, self._device, self._augment = data, device, augment
-        self._seed, self._order, self._epoch = seed, stream(seed, "order"), 0
+        self._seed, self._order, self._epoch = seed, generator_for(seed, "order"), 0
         self._normalize = Normalizer(data.mean, data.std, device)
         self._wanted = Wanted()
         self._loader: DataLoader[Any] = DataLoader(
@@ -89,7 +89,7 @@ class StreamedBatches:
 
     def full(self, split: str, size: int, at_least: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of exactly `size`, see `full_rows`, in an order that is the same each time; never augmented."""
-        order = torch.randperm(self._count(split), generator=stream(self._seed, "full batches"))
+        order = torch.randperm(self._count(split), generator=generator_for(self._seed, "full batches"))
         yield from self._batches(split, full_rows(order, size, at_least), None)
 
     def state(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class Decoder(Dataset[Any]):
         image = read_image(path)
         if epoch is None:
             return evaluation_view(image, self._data.image_size)
-        generator = stream(self._seed, f"augmentation of image {row} in epoch {epoch}")
+        generator = generator_for(self._seed, f"augmentation of image {row} in epoch {epoch}")
         draws = torch.rand(TRAINING_DRAWS, generator=generator).tolist()
         return training_view(image, self._data.image_size, draws, mirror=self._data.mirror_keeps_class)
 

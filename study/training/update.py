@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.gradient_scaling import CLIPS, TRUST_NORMS, add_in_trust_
 from models.networks import ConvNet, gradient_of
 from models.regularizers import NetworkPenalty
-from models.rivals import CLIPS, TRUST_NORMS, add_in_trust_
 from study.config import TrialConfig
 
 

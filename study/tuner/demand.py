@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from study.search.cells import CellStudies
 from study.tuner import head_config
 from study.tuner.autoscaler import Autoscaler, autoscaler_of
-from study.tuner.slots import HEAD, Ask, Slots
+from study.tuner.slots import HEAD, ResourceRequest, Slots
 
 ANSWER_SECONDS = 60.0  # of a head: its process starts, and Kubernetes is asked
 LOOK_SECONDS = 5.0  # as often as Ray's autoscaler looks
@@ -27,20 +27,20 @@ REPEAT_SECONDS = 60.0  # the request is one for the whole cluster: another drive
 
 
 class Demand(DriverOnly, Callback):
-    """While it is entered, the autoscaler knows what the jobs that are left ask; at the end, however it comes, nothing.
+    """While it is entered, the autoscaler knows what the remaining trials ask for; at any end, it knows of nothing.
 
     A driver that is killed with -9, or whose machine is lost, leaves its request behind, and so many nodes stay: the
     next run replaces it, as does `ray.autoscaler.sdk.request_resources()` called by hand.
 
     Args:
-        studies: the cells' jobs.
+        studies: the cells' trials.
         slots: what trials ask, and how much of it there could be. Without an autoscaler nothing is ever said.
         ends: whether no further trial may begin.
     """
 
-    def __init__(self, studies: CellStudies, slots: Slots, ends: Callable[[], bool]) -> None:
-        self._studies, self._slots, self._ends = studies, slots, ends
-        self._asked: list[Ask] = []
+    def __init__(self, studies: CellStudies, slots: Slots, should_stop: Callable[[], bool]) -> None:
+        self._studies, self._slots, self._should_stop = studies, slots, should_stop
+        self._asked: list[ResourceRequest] = []
         self._looked_at = self._told_at = -math.inf
 
     def __enter__(self) -> Self:
@@ -62,17 +62,17 @@ class Demand(DriverOnly, Callback):
         if asks != self._asked or (asks and self._looked_at - self._told_at > REPEAT_SECONDS):
             self._tell(asks)
 
-    def _wanted(self) -> list[Ask]:
-        """What the jobs that run and those that are left ask: of a cell's jobs each as the largest."""
-        counts = Counter(job.cell for job in self._studies.running_jobs)
-        if not self._ends():
-            counts.update(self._studies.jobs_left)
+    def _wanted(self) -> list[ResourceRequest]:
+        """What the trials that run and those that are left ask: of a cell's trials each as the largest."""
+        counts = Counter(planned.cell for planned in self._studies.running_trials)
+        if not self._should_stop():
+            counts.update(self._studies.trials_left)
         return [ask for name, count in counts.items() if count for ask in [self._ask(name)] * count]
 
-    def _ask(self, cell: str) -> Ask:
+    def _ask(self, cell: str) -> ResourceRequest:
         return max(map(self._slots.ask, self._studies.planned[cell].examples.values()))
 
-    def _tell(self, asks: list[Ask]) -> None:
+    def _tell(self, asks: list[ResourceRequest]) -> None:
         self._asked, self._told_at = asks, time.monotonic()
         with suppress(RayError):  # the head may be restarting: it is told again
             request_resources(bundles=[ask.bundle for ask in asks])

@@ -117,7 +117,9 @@ class Display:
         """
         if not self._cost_done or self._studies is None:
             return None
-        running = sum(self._progress_of(job.cell).cell.cost[job.phase] / 2 for job in self._studies.running_jobs)
+        running = sum(
+            self._progress_of(planned.cell).cell.cost[planned.phase] / 2 for planned in self._studies.running_trials
+        )
         work = (self._studies.remaining_cost + running) * self._seconds_done / self._cost_done
         return work / max(1, self._slots())
 

@@ -11,7 +11,7 @@ FIRST_SECONDS = 60.0  # for the first answers: torch is imported afresh, on node
 SLIVER = 0.0001  # of a GPU: the least that Ray gives, so that the task sees one
 
 
-class Cards:
+class GpuMemory:
     """The memory of GPUs by node. A node whose GPUs others hold answers once they let go.
 
     Args:

@@ -15,7 +15,7 @@ from ray.tune import Callback
 
 from study.prepare import PreparedRun
 from study.records import TableWriter
-from study.search.cells import Job
+from study.search.cell_study import PlannedTrial
 from study.store.checkpoints import Checkpoints
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
@@ -117,26 +117,26 @@ class Recorder(DriverOnly, Callback):
             ending: columns of `trials` that are known at its end.
             weights: of a confirmed net.
         """
-        job = self._studies.job(trial.config["trial_id"])
-        records = [done.record for done in self._epochs_done.pop(job.trial_id, ())]
+        planned = self._studies.trial(trial.config["trial_id"])
+        records = [done.record for done in self._epochs_done.pop(planned.trial_id, ())]
         outcome = outcome_of(records, status or records[-1].status)
-        row = self._trial_row(job) | {"attempts": self._attempts(trial)} | outcome | ending
+        row = self._trial_row(planned) | {"attempts": self._attempts(trial)} | outcome | ending
         try:
             if weights is not None:
-                write_weights(self._storage, job.trial_id, weights.tobytes())
-            self._write(job.trial_id, records, row)
+                write_weights(self._storage, planned.trial_id, weights.tobytes())
+            self._write(planned.trial_id, records, row)
         except OSError as error:  # raised here, it would count as the trial's own failure
             self._on_storage_error(error)
             return
         if self._checkpoints is not None and row["status"] != "failed":  # which is open again at the next start
             with suppress(OSError):  # the next start removes it
-                self._checkpoints.remove(job.trial_id)
-        self._studies.tell(job.trial_id, row)
+                self._checkpoints.remove(planned.trial_id)
+        self._studies.tell(planned.trial_id, row)
         for listener in self._listeners:
             try:
                 listener.trial_finished(row)
             except Exception:  # raised here, it would end the run
-                logger.exception("%s was not told of %s", type(listener).__name__, job.trial_id)
+                logger.exception("%s was not told of %s", type(listener).__name__, planned.trial_id)
 
     def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""
@@ -146,18 +146,18 @@ class Recorder(DriverOnly, Callback):
                 writer.append(rows)
         self._trials.append([row])
 
-    def _trial_row(self, job: Job) -> dict[str, Any]:
+    def _trial_row(self, planned: PlannedTrial) -> dict[str, Any]:
         """Columns known before the trial ran."""
         return {
-            **job.config.model_dump(),
+            **planned.config.model_dump(),
             "run": self._plan.run,
             "sweep": self._plan.sweep,
-            "cell": job.cell,
-            "phase": job.phase,
-            "trial_id": job.trial_id,
-            "recipe": job.compared.get("recipe"),
-            "num_classes": self._num_classes[job.config.dataset],
-            "config_hash": job.config.config_hash,
+            "cell": planned.cell,
+            "phase": planned.phase,
+            "trial_id": planned.trial_id,
+            "recipe": planned.compared.get("recipe"),
+            "num_classes": self._num_classes[planned.config.dataset],
+            "config_hash": planned.config.config_hash,
             "commit": self._commit,
         }
 

@@ -9,27 +9,28 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from study.config import TrialConfig
-from study.search.cells import CellStudies, Job
+from study.search.cell_study import PlannedTrial
+from study.search.cells import CellStudies
 from study.tuner.messages import EpochDone, message_of
-from study.tuner.slots import Ask
+from study.tuner.slots import ResourceRequest
 
 
 class Room(Protocol):
     """What study.tuner.slots.Slots tells of the cluster."""
 
     @property
-    def smallest(self) -> Ask:
+    def smallest(self) -> ResourceRequest:
         """The least that any trial asks."""
 
-    def ask(self, config: TrialConfig) -> Ask:
+    def ask(self, config: TrialConfig) -> ResourceRequest:
         """What this trial asks."""
 
-    def have_room(self, asks: Sequence[Ask]) -> bool:
+    def have_room(self, asks: Sequence[ResourceRequest]) -> bool:
         """Whether all of them can run at once."""
 
 
 class JobSearcher(DriverOnly, Searcher):
-    """Asks the neediest cell for its next job.
+    """Asks the neediest cell for its next trial.
 
     Args:
         studies: the cells; results reach them through the Recorder, which sees them first.
@@ -37,28 +38,30 @@ class JobSearcher(DriverOnly, Searcher):
         ends: whether no further trial may begin.
     """
 
-    def __init__(self, studies: CellStudies, slots: Room, ends: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, studies: CellStudies, slots: Room, should_stop: Callable[[], bool] = lambda: False) -> None:
         super().__init__(metric="val_accuracy", mode="max")
-        self._studies, self._slots, self._ends = studies, slots, ends
-        self._asks: dict[str, Ask] = {}  # of the jobs that Tune has
-        self._waiting: tuple[Job, Ask] | None = None  # drawn, and larger than the room that is left
+        self._studies, self._slots, self._should_stop = studies, slots, should_stop
+        self._asks: dict[str, ResourceRequest] = {}  # of the trials that Tune has
+        self._waiting: tuple[PlannedTrial, ResourceRequest] | None = (
+            None  # drawn, and larger than the room that is left
+        )
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None to wait; FINISHED when every cell is, or nothing may begin any more."""
-        if self._studies.finished or self._ends():
+        if self._studies.finished or self._should_stop():
             return Searcher.FINISHED
         held = self._held()
         if self._waiting is None and self._have_room(held, self._slots.smallest):
             self._draw()
         if self._waiting is None:
             return None
-        job, ask = self._waiting
+        planned, ask = self._waiting
         if not self._have_room(held, ask):
             return None
-        self._waiting, self._asks[job.trial_id] = None, ask
-        return job.ray_config() | ask.ray_config()
+        self._waiting, self._asks[planned.trial_id] = None, ask
+        return planned.ray_config() | ask.ray_config()
 
-    def _have_room(self, held: Sequence[Ask], ask: Ask) -> bool:
+    def _have_room(self, held: Sequence[ResourceRequest], ask: ResourceRequest) -> bool:
         """Whether a further trial can run now. The first need not: it waits in Ray until a node comes.
 
         Tune's loop, as long as it has no trial at all, stands still for up to ten minutes, deaf to signals, and nobody
@@ -66,16 +69,16 @@ class JobSearcher(DriverOnly, Searcher):
         """
         return not held or self._slots.have_room([*held, ask])
 
-    def _held(self) -> list[Ask]:
+    def _held(self) -> list[ResourceRequest]:
         """What the running trials hold."""
-        running = {job.trial_id for job in self._studies.running_jobs}
+        running = {planned.trial_id for planned in self._studies.running_trials}
         self._asks = {trial_id: ask for trial_id, ask in self._asks.items() if trial_id in running}
         return list(self._asks.values())
 
     def _draw(self) -> None:
-        """Take the next job. How much it asks shows only then; too much, and it waits, before all later ones."""
-        job = self._studies.next_job()
-        self._waiting = None if job is None else (job, self._slots.ask(job.config))
+        """Take the next trial. How much it asks shows only then; too much, and it waits, before all later ones."""
+        planned = self._studies.next_trial()
+        self._waiting = None if planned is None else (planned, self._slots.ask(planned.config))
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing to do: the Recorder tells the studies, once the trial's rows are on disk."""

@@ -25,7 +25,7 @@ MOST = 1000  # trials that nodes are asked for: packing so many anew every 5 s t
 
 
 @dataclass(frozen=True, order=True)
-class Ask:
+class ResourceRequest:
     """What one trial holds while it runs.
 
     Attributes:
@@ -81,9 +81,9 @@ class Slots:
         self._nodes: Sequence[Node] = ()
         self._addable: Sequence[Node] = autoscaler.nodes if autoscaler else ()
         self._seen_at = -math.inf
-        self._capacities: dict[Ask, int] = {}
+        self._capacities: dict[ResourceRequest, int] = {}
         self._card: float | None = None
-        self._asks: dict[tuple[str, int, int | None], Ask] = {}
+        self._asks: dict[tuple[str, int, int | None], ResourceRequest] = {}
         self._gpus = options.gpus_per_trial
         self._settled_for_cpus = self._gpus is None and not has_gpu([*nodes(), *self._addable])
         if self._settled_for_cpus:
@@ -97,25 +97,25 @@ class Slots:
         return self._settled_for_cpus and has_gpu(self._nodes)
 
     @property
-    def smallest(self) -> Ask:
+    def smallest(self) -> ResourceRequest:
         """The least that any trial asks."""
-        return Ask(SMALLEST_SHARE if self._gpus is None else self._gpus, self._cpus)
+        return ResourceRequest(SMALLEST_SHARE if self._gpus is None else self._gpus, self._cpus)
 
-    def ask(self, config: TrialConfig) -> Ask:
+    def ask(self, config: TrialConfig) -> ResourceRequest:
         """What a trial asks: as the user says, else the share of a GPU that its memory needs."""
         if self._gpus is not None:
             return self.smallest
         self._refresh()
         kind = (kind_of(config), config.depth, config.train_images)
         if kind not in self._asks:
-            self._asks[kind] = Ask(self._share(config), self._cpus)
+            self._asks[kind] = ResourceRequest(self._share(config), self._cpus)
         self.largest = max(self.largest, self._asks[kind])
         return self._asks[kind]
 
     def _share(self, config: TrialConfig) -> float:
         return 1.0 if self._card is None else gpu_share(trial_bytes(config, self._data[config.dataset]), self._card)
 
-    def have_room(self, asks: Sequence[Ask]) -> bool:
+    def have_room(self, asks: Sequence[ResourceRequest]) -> bool:
         """Whether all of them can run at once."""
         if self._workers is not None and len(asks) > self._workers:
             return False
@@ -135,7 +135,7 @@ class Slots:
         """Whether a node could be added that holds a trial as large as the largest so far."""
         return any(room_on(node, self.largest) for node in self._addable)
 
-    def within_reach(self, asks: Sequence[Ask]) -> list[Ask]:
+    def within_reach(self, asks: Sequence[ResourceRequest]) -> list[ResourceRequest]:
         """Those of them that a cluster grown to its full would hold at once, within `--workers`; without one, none.
 
         Never more: the autoscaler of Ray's second version, asked for more than it may ever add, adds nothing at all.
@@ -174,7 +174,7 @@ class Slots:
                 self._card, self.largest = card, self.smallest
                 self._asks.clear()
 
-    def _capacity(self, ask: Ask) -> int:
+    def _capacity(self, ask: ResourceRequest) -> int:
         if ask not in self._capacities:
             self._capacities[ask] = sum(room_on(node, ask) for node in self._nodes)
         return self._capacities[ask]
@@ -185,7 +185,7 @@ def has_gpu(nodes: Sequence[Node]) -> bool:
     return any(node.get("GPU", 0) >= 1 for node in nodes)
 
 
-def room_on(node: Node, ask: Ask) -> int:
+def room_on(node: Node, ask: ResourceRequest) -> int:
     """Trials of one kind that a node holds: no share of a GPU is put together from two."""
     by_cpu = math.floor(node.get("CPU", 0) / ask.cpus + EXACT)
     if not ask.gpus:
@@ -195,7 +195,7 @@ def room_on(node: Node, ask: Ask) -> int:
     return min(by_cpu, by_gpu)
 
 
-def all_fit(nodes: Sequence[Node], asks: Iterable[Ask]) -> bool:
+def all_fit(nodes: Sequence[Node], asks: Iterable[ResourceRequest]) -> bool:
     """Whether trials of several kinds can run at once: largest first, each where there is room first.
 
     Halved shares leave no gaps this way. Ray may place them otherwise: a trial that then finds no room waits in Ray.
@@ -211,7 +211,7 @@ class _Room:
         self._cpus = node.get("CPU", 0.0)
         self._cards = [1.0] * math.floor(node.get("GPU", 0))
 
-    def take(self, ask: Ask) -> bool:
+    def take(self, ask: ResourceRequest) -> bool:
         """Put a trial here, if there is room."""
         share, wanted = (ask.gpus, 1) if ask.gpus < 1 else (1.0, round(ask.gpus))
         free = [number for number, left in enumerate(self._cards) if left >= share - EXACT]

@@ -7,7 +7,7 @@ from typing import Any
 ALIKE = 3  # first trials of a start that must have failed with one and the same error: fewer may be chance
 
 
-class Ending:
+class StopConditions:
     """Told of each finished trial; asked before the next one begins.
 
     Args:

@@ -89,17 +89,17 @@ def _give_up(reason: str) -> None:
 
 
 @contextmanager
-def watched(last_will: Callable[[], None]) -> Iterator[None]:
+def watched(cleanup: Callable[[], None]) -> Iterator[None]:
     """Look after the cluster while the block runs, and end the program with exit code 1 when it is gone.
 
     The main thread then waits inside Ray for answers that never come, deaf to exceptions and signals, until Ray itself
     ends the program, a minute later and with words of its own.
 
     Args:
-        last_will: what to clean up before.
+        cleanup: what to clean up before.
     """
     ended = threading.Event()
-    watch = threading.Thread(target=_watch, args=(_places(), last_will, ended), name="cluster watch", daemon=True)
+    watch = threading.Thread(target=_watch, args=(_places(), cleanup, ended), name="cluster watch", daemon=True)
     watch.start()
     try:
         yield
@@ -108,7 +108,7 @@ def watched(last_will: Callable[[], None]) -> Iterator[None]:
         watch.join()
 
 
-def _watch(places: dict[str, tuple[str, int]], last_will: Callable[[], None], ended: threading.Event) -> None:
+def _watch(places: dict[str, tuple[str, int]], cleanup: Callable[[], None], ended: threading.Event) -> None:
     """Connect to each place now and then, until one has not answered for as long as it is given."""
     answered = dict.fromkeys(places, time.monotonic())
     while not ended.wait(LOOK_SECONDS):
@@ -116,7 +116,7 @@ def _watch(places: dict[str, tuple[str, int]], last_will: Callable[[], None], en
             if _answers(place):
                 answered[name] = time.monotonic()
             elif time.monotonic() - answered[name] > PATIENCE_SECONDS[name] and not ended.is_set():
-                last_will()
+                cleanup()
                 _give_up(f"the Ray cluster is gone: {name} at {':'.join(map(str, place))} is silent")
 
 

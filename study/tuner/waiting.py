@@ -11,7 +11,7 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from study.tuner.slots import Ask, Slots
+from study.tuner.slots import ResourceRequest, Slots
 
 REPEAT_SECONDS = 60.0
 LOOK_SECONDS = 1.0
@@ -58,7 +58,7 @@ class Waiting(DriverOnly, Callback):
 
 
 def reason_to_wait(
-    ask: Ask, slots: int, total: Mapping[str, float], free: Mapping[str, float], *, asked: bool
+    ask: ResourceRequest, slots: int, total: Mapping[str, float], free: Mapping[str, float], *, asked: bool
 ) -> str | None:
     """`waiting for 1 CPU: 2 of 2 CPUs are in use by others`; None where a trial could begin.
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.rivals import CLIPS, LARS_TRUST, TRUST_NORMS, add_in_trust_, clip_each_, clip_globally_
+from models.gradient_scaling import CLIPS, LARS_TRUST, TRUST_NORMS, add_in_trust_, clip_each_, clip_globally_
 
 SHAPES = [(4, 3, 3, 3), (8, 4, 1, 1), (8,), (10, 8)]
 

@@ -20,7 +20,7 @@ FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its
 NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly a linear model.
 
 
-def warnings_of(run: OpenedRun, part: Part) -> list[str]:
+def caveats_of(run: OpenedRun, part: Part) -> list[str]:
     """One sentence each, the gravest first; empty when there is nothing to say."""
     curve = depth_curve(part.trials, by=part.axes)
     finders = (
