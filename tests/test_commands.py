@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_submission import MY_SWEEP
+from sweep_files import MY_SWEEP
 
 from study.planning.plan import Plan
 from study.report.commands import commands_of

@@ -12,6 +12,7 @@ import pytest
 import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from sweep_files import TINY_FILE
 
 from study import datasets, launch
 from study.launch import run_sweep
@@ -28,19 +29,6 @@ from study.training.epoch_record import EpochRecord
 from study.tuner import trainable
 
 pytestmark = pytest.mark.usefixtures("ray_session", "elsewhere")
-
-TINY_FILE = '''"""Does it run?"""
-from search_spaces.recipes import he_l2, residual
-from search_spaces.sweep import Float, Scale, Sweep
-
-sweep = Sweep(
-    compare={"depth": (8,), "recipe": {"he_l2": he_l2, "residual": residual}},
-    search=lambda fields: {"learning_rate": Float(0.01, 0.3, log=True)},
-    scales={"quick": Scale(fixed={"dataset": "digits", "batch_size": 128, "epochs": 2})},
-    trials_per_cell=2,
-    confirm_seeds=2,
-)
-'''
 
 
 @pytest.fixture

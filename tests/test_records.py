@@ -10,13 +10,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_rows import PROVENANCE, trial, write_trial
 
 from study import records
 from study.config import TrialConfig
 from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow
 from study.store.storage import Storage, write_json
-
-PROVENANCE = {"commit": "abc", "pandas": "3.1.1"}
 
 
 @pytest.fixture
@@ -24,18 +23,6 @@ def storage(tmp_path: Path) -> Storage:
     storage = Storage.at(tmp_path / "run")
     write_json(storage, "run.json", {})
     return storage
-
-
-def trial(number: int, **columns: object) -> dict[str, object]:
-    known = {"trial_id": f"t{number}", "cell": "all", "phase": "search", "status": "ok"}
-    return {**known, **TrialConfig(epochs=1).model_dump(), **columns}
-
-
-def write_trial(storage: Storage, number: int) -> None:
-    """As the Recorder does: layers and epochs first."""
-    TableWriter(storage, "layers", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1, "layer": 0}])
-    TableWriter(storage, "epochs", PROVENANCE).append([{"trial_id": f"t{number}", "epoch": 1}])
-    TableWriter(storage, "trials", PROVENANCE).append([trial(number)])
 
 
 def test_every_config_field_is_a_column() -> None:

@@ -38,7 +38,7 @@ def importances(
 
     A field that only some cells search is tested in a scope of its own, the trials of those cells: elsewhere it has no
     value to compare. Trials are taken as independent draws: 5 % of searches with shuffled scores then have a field
-    that stands out (the step-down test is simulated in `tests/test_step_down.py`).
+    that stands out (the step-down test is simulated in `tests/analysis/test_step_down.py`).
 
     Args:
         trials: the table; of one data set.

@@ -4,7 +4,7 @@ import dataclasses
 from itertools import product
 
 import pytest
-from test_cells import row_of
+from cell_runs import row_of
 
 from study.planning.plan import Plan
 from study.search.cell_study import PlannedTrial

@@ -13,7 +13,7 @@ import yaml
 from study import __version__
 from study.run import build_parser
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FILES = ROOT / "study" / "cluster" / "files"
 DOCKERFILE = (FILES / "Dockerfile").read_text()
 IMAGE = f"plain-depth-study:{__version__}"

@@ -12,7 +12,7 @@ from study.store.run_file import open_run_file, save_run_file
 from study.store.storage import Storage, read_json
 from study.sweeps import NamedSweep, load_sweep
 
-REFERENCE = Path(__file__).parent.parent / "results" / "reference"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 from pyarrow import fs
 from s3_server import KEY, SECRET, Gate, S3Server
 from store_servers import of_whole_runs
-from test_end_to_end import TINY_FILE
+from sweep_files import TINY_FILE
 
 from study.records import read_table
 from study.report.__main__ import main as report
 from study.run import main
-from study.store import lease as leases
+from study.store import lock as leases
 from study.store import storage as storages
 from study.store.storage import Storage
 

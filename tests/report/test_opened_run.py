@@ -16,7 +16,7 @@ from study.search.samplers import SearchMethod
 from study.store.lock import run_lock
 from study.store.storage import Storage, read_json, write_json
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_submission import MY_SWEEP
+from sweep_files import MY_SWEEP
 
 from study.planning.plan import make_plan
 from study.planning.user_file import PACKAGES, load_file

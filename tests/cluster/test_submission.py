@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 from bad_input import check_refused
+from sweep_files import MY_SWEEP
 
 from study.cluster.__main__ import main
 from study.cluster.jobs import ATTEMPTS, NOT_READY, _patiently, _plain_errors, server_url
 from study.cluster.submission import JOB_STORAGE, PACKAGES, STOP, USERS, environment, run_job, staged
 from study.store.provenance import COMMIT_VARIABLE, commit
 
-MY_SWEEP = '''"""Mine?"""
-from search_spaces.recipes import he_l2
-from search_spaces.sweep import Scale, Sweep
-
-sweep = Sweep(
-    compare={"depth": (8,), "recipe": {"he_l2": he_l2}},
-    search=lambda fields: {},
-    fixed={"batch_size": 256},
-    scales={"quick": Scale(fixed={"dataset": "digits", "steps": 3})},
-    trials_per_cell=1,
-    confirm_seeds=2,
-)
-'''
 BAD_INPUT = [
     (["submit", "head", "deep_sweep"], "unknown sweep 'deep_sweep'"),
     (["submit", "head"], "name the sweep"),

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from confirmed_tables import confirm, table
 from scipy import stats
-from test_analysis import confirm, table
 
 from study.analysis import depth_curve
 from study.analysis.scores import mean_interval

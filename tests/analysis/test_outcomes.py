@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_analysis import confirm, table
+from confirmed_tables import confirm, table
 
 from study.analysis import answer, trainability_limits, training_outcomes
 from study.analysis.outcomes import FAILURES, MEANS

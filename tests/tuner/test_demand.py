@@ -22,7 +22,7 @@ from study.tuner.demand import LOOK_SECONDS, REPEAT_SECONDS, Demand
 from study.tuner.head_config import head_config
 from study.tuner.slots import ResourceRequest
 
-FILES = Path(__file__).parent.parent / "study" / "cluster" / "files"
+FILES = Path(__file__).parents[2] / "study" / "cluster" / "files"
 TRIAL = {"status": "ok", "val_accuracy": 0.5}
 CPU, GPU = NodeType("cpu", {"CPU": 4}, 3), NodeType("gpu", {"CPU": 8, "GPU": 1}, 2)
 ONE = ResourceRequest(0.0, 1.0)

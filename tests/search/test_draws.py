@@ -7,10 +7,10 @@ import random
 import numpy as np
 import optuna
 import pytest
+from cell_runs import best_in_the_middle, row_of, run_all
 from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 from scipy import stats
-from test_cells import best_in_the_middle, row_of, run_all
 
 from search_spaces.sweep import Choice, Float, Int
 from study.planning.plan import Plan

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cell_runs import by_learning_rate, row_of, run_all
 from rich.console import Console
-from test_cells import by_learning_rate, row_of, run_all
 
 from search_spaces.sweep import CellResult, Float, Scale
 from study.bench.tables import GeneratedRun

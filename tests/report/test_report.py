@@ -150,7 +150,7 @@ def test_it_needs_neither_ray_nor_torch() -> None:
 
 
 def test_commands_in_the_readme_are_understood() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     commands = [line for line in readme.splitlines() if line.startswith("python -m study.report ")]
     assert len(commands) >= 5
     for command in commands:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_analysis import BASELINE, confirm, table, trials
+from confirmed_tables import BASELINE, confirm, table, trials
 
 from study.analysis import answer, depth_curve, paired_comparisons
 

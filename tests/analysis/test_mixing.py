@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
-from test_analysis import confirm, table
+from confirmed_tables import confirm, table
 
 from study.analysis import (
     answer,

@@ -13,7 +13,7 @@ from study.analysis import importance, search_table
 from study.analysis.importance import importances
 from study.report.opened_run import open_run
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "joint_search-quick"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "joint_search-quick"
 
 BOX = {"name": "FloatDistribution", "low": 0.001, "high": 1.0, "log": True, "step": None}
 

@@ -281,11 +281,11 @@ def test_embedded_json_cannot_end_its_element() -> None:
 
 
 def test_the_templates_are_part_of_the_package() -> None:
-    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert '"study.report" = ["templates/*"]' in project
 
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in REFERENCE.glob("*/run.json")))

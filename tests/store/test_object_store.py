@@ -14,7 +14,7 @@ from bad_input import check_refused
 from pyarrow import fs
 from s3_server import KEY, SECRET, S3Server
 from store_servers import BUCKET, everywhere, in_whole_files
-from test_records import PROVENANCE, trial, write_trial
+from table_rows import PROVENANCE, trial, write_trial
 
 from study.planning.plan import Plan
 from study.prepare import replaced

@@ -8,7 +8,7 @@ from study.report.importances import importance_blocks
 from study.report.opened_run import open_run
 from study.report.targets import target_blocks, twin_lines
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference" / "length_sweep-quick"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "length_sweep-quick"
 
 
 def found(**stands_out: bool) -> pd.DataFrame:

@@ -6,60 +6,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from confirmed_tables import BASELINE, confirm, search, table
 from scipy import stats
 
 from study.analysis.curves import axes_of, baseline_accuracy, best_of_each_cell, depth_curve, paired_difference
-
-BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
-
-
-def confirm(depth: int, recipe: str, accuracies: list[float | None], **over: object) -> list[dict[str, object]]:
-    """One confirmed row a seed; None is a diverged seed."""
-    return [
-        {
-            "cell": f"{recipe}-{depth}",
-            "phase": "confirm",
-            "trial_id": f"{recipe}-{depth}-confirm-{seed}",
-            "status": "diverged" if accuracy is None else "ok",
-            "depth": depth,
-            "recipe": recipe,
-            "architecture": "residual" if recipe.startswith("residual") else "plain",
-            "activation_slope": 0.5 if recipe == "isometric" else 0.0,
-            "learning_rate": 0.02,
-            "dataset": "digits",
-            "regularizer": "l2",
-            "seed": 100 + seed,
-            "val_accuracy": accuracy,
-            "test_accuracy": accuracy,
-            "num_classes": 10,
-        }
-        | over
-        for seed, accuracy in enumerate(accuracies)
-    ]
-
-
-def search(depth: int, recipe: str, accuracies: list[float | None]) -> list[dict[str, object]]:
-    """One search row a trial; None is a diverged one."""
-    rows = confirm(depth, recipe, accuracies, phase="search", test_accuracy=None)
-    return [row | {"trial_id": f"{recipe}-{depth}-search-{k}"} for k, row in enumerate(rows)]
-
-
-def table(*groups: list[dict[str, object]]) -> pd.DataFrame:
-    return pd.DataFrame([row for group in groups for row in group])
-
-
-@pytest.fixture
-def trials() -> pd.DataFrame:
-    """Two depths, four recipes: at 110 isometric and residual train, he_l2 does not, orthonormal diverges."""
-    return table(
-        confirm(8, "he_l2", [0.94, 0.95, 0.96]),
-        confirm(8, "residual", [0.95, 0.95, 0.97]),
-        confirm(110, "he_l2", [0.09, 0.11, None]),
-        confirm(110, "isometric", [0.95, 0.96, 0.97]),
-        confirm(110, "orthonormal", [None, None, None]),
-        confirm(110, "residual", [0.94, 0.96, 0.97]),
-        search(110, "orthonormal", [None, 0.3]),
-    )
 
 
 def test_curve_has_one_row_a_confirmed_cell_with_what_the_cell_shares(trials: pd.DataFrame) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from head_node import answers, free_ports
 from ray.autoscaler._private.fake_multi_node.node_provider import (
     FAKE_HEAD_NODE_ID,
     FAKE_HEAD_NODE_TYPE,
     FakeMultiNodeProvider,
 )
 from ray.autoscaler.v2.sdk import get_cluster_status
-from test_cluster import answers, free_ports
 
 from study.records import read_table
 

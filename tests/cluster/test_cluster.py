@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from test_submission import MY_SWEEP
+from head_node import answers, free_ports
+from sweep_files import MY_SWEEP
 
 from study.records import read_table
 from study.store.provenance import commit
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 180.0
 TINY = ["--set", "depth=8", "--set", "recipe=he_l2", "--set", "epochs=1", "--trials", "1"]
 TRIALS = 1 + 3
@@ -51,14 +51,6 @@ class Head:
 
     def cluster(self, *words: str, cwd: Path = ROOT, **changes: str) -> subprocess.CompletedProcess[str]:
         return self.call(sys.executable, "-m", "study.cluster", *words, cwd=cwd, **changes)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +85,6 @@ def head() -> Iterator[Head]:
                 with suppress(psutil.NoSuchProcess):
                     left.kill()
             process.wait(timeout=20)
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def wait_until(condition, what: str) -> None:

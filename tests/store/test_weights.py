@@ -20,7 +20,7 @@ from study.training.network import build_network
 from study.training.streaming import open_batches
 
 CONFIG = TrialConfig(epochs=1, depth=8, width=4, learning_rate_drops=(0.2,))
-REFERENCE = Path(__file__).parent.parent / "results" / "reference" / "depth_sweep-quick"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "depth_sweep-quick"
 
 
 @pytest.fixture
