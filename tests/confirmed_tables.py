@@ -1,7 +1,6 @@
 """Small tables of confirmed trials, for statistics whose answer is known."""
 
 import pandas as pd
-import pytest
 
 BASELINE = {"validation_accuracy": 0.85, "test_accuracy": 0.8, "inverse_regularization": 0.1}
 
@@ -39,17 +38,3 @@ def search(depth: int, recipe: str, accuracies: list[float | None]) -> list[dict
 
 def table(*groups: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame([row for group in groups for row in group])
-
-
-@pytest.fixture
-def trials() -> pd.DataFrame:
-    """Two depths, four recipes: at 110 isometric and residual train, he_l2 does not, orthonormal diverges."""
-    return table(
-        confirm(8, "he_l2", [0.94, 0.95, 0.96]),
-        confirm(8, "residual", [0.95, 0.95, 0.97]),
-        confirm(110, "he_l2", [0.09, 0.11, None]),
-        confirm(110, "isometric", [0.95, 0.96, 0.97]),
-        confirm(110, "orthonormal", [None, None, None]),
-        confirm(110, "residual", [0.94, 0.96, 0.97]),
-        search(110, "orthonormal", [None, 0.3]),
-    )

@@ -1,8 +1,8 @@
 """How long a net trains until it reaches an accuracy: a given one, or what its residual twin ends with.
 
 DataFrame in, DataFrame out, confirmed rows only; never Ray or torch. A seed that never gets there is not left out: its
-time is longer than its training, and it counts so in the median. Seconds are those of the device in the table: rows of
-different devices are never put together.
+time is longer than its training, and it counts so in the median; one that failed counts nowhere. Seconds are those of
+the device in the table: rows of different devices are never put together.
 """
 
 from collections.abc import Sequence

@@ -3,11 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from confirmed_tables import BASELINE, confirm, table, trials
+from confirmed_tables import BASELINE, confirm, table
 
 from study.analysis import answer, depth_curve, paired_comparisons
-
-__all__ = ["trials"]  # the fixture
 
 
 def test_answer_to_a_depth_sweep_is_built_from_its_numbers(trials: pd.DataFrame) -> None:

@@ -43,10 +43,11 @@ def test_a_seed_that_never_gets_there_takes_longer_than_its_training() -> None:
     assert math.isnan(never["expected_seconds"])
 
 
-def test_a_confirmed_seed_that_failed_without_an_epoch_did_not_get_there() -> None:
-    trials = confirmed(seed=[0, 1], status=["ok", "failed"], device=["cpu", None], epochs_completed=[3, None])
+@pytest.mark.parametrize(("status", "seeds"), [("diverged", 2), ("failed", 1)])
+def test_a_seed_that_diverged_did_not_get_there_and_one_that_failed_counts_nowhere(status: str, seeds: int) -> None:
+    trials = confirmed(seed=[0, 1], status=["ok", status], device=["cpu", None], epochs_completed=[3, None])
     found = time_to_accuracy(trials, epochs([0.1, 0.95, 0.9]), 0.9).iloc[0]
-    assert (found["seeds"], found["reached"], found["expected_seconds"]) == (2, 1, 20)
+    assert (found["seeds"], found["reached"], found["expected_seconds"]) == (seeds, 1, 20)
 
 
 def test_devices_are_never_put_together_and_search_trials_never_count() -> None:

@@ -43,7 +43,8 @@ def opened(plan: Plan, folder: Path, rows: list[dict]) -> OpenedRun:
     storage = Storage.at(folder)
     save_run_file(storage, open_run_file(storage, plan))
     missing = {"host": None, "device": None, "commit": None, "finished_at": pd.NaT}
-    trials = pd.DataFrame([row | missing | {"recipe": "r"} for row in rows])
+    recipes = {cell.name: cell.compared["recipe"] for cell in plan.cells}
+    trials = pd.DataFrame([row | missing | {"recipe": recipes[row["cell"]]} for row in rows])
     return OpenedRun(storage, open_run_file(storage, plan), trials)
 
 
