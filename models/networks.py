@@ -25,7 +25,7 @@ DEFAULT_SEED = 0
 
 
 def _relu(slope: float) -> nn.Module:
-    """max(x, 0)."""
+    """ReLU, max(x, 0); it has no slope."""
     _refuse_slope("relu", slope)
     return nn.ReLU(inplace=True)
 

@@ -26,7 +26,7 @@ def none_value(weight: Tensor, *, stride: int = 1) -> Tensor:
 
 
 def none_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
-    """0 everywhere."""
+    """Gradient of no penalty: 0 everywhere."""
     return torch.zeros_like(weight)
 
 
@@ -36,7 +36,7 @@ def l2_value(weight: Tensor, *, stride: int = 1) -> Tensor:
 
 
 def l2_gradient(weight: Tensor, *, stride: int = 1) -> Tensor:
-    """W."""
+    """Gradient of the L2 penalty: W itself."""
     return weight
 
 

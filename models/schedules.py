@@ -13,7 +13,7 @@ Schedule = Callable[[float, float, tuple[float, ...]], float]
 
 
 def constant(progress: float, cutoff: float, phase_ends: tuple[float, ...]) -> float:
-    """1 throughout."""
+    """Full strength throughout."""
     return 1.0
 
 

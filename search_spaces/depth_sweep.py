@@ -34,7 +34,7 @@ sweep = Sweep(
             fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
             search_fixed={"steps": 100},
             caveat=(
-                "300 steps are too few for ReLU recipes at 110 layers: that one is at chance there says nothing of a "
+                "300 steps are too few for ReLU recipes at 110 layers: chance there says nothing about a "
                 "longer run. results/reference/length_sweep-quick and ingredients-44 show what length does."
             ),
             trials_per_cell=2,

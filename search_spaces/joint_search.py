@@ -15,7 +15,7 @@ START = 20
 
 
 def search(_fields: Fields) -> Space:
-    """All of it at once."""
+    """Every knob of the recipe, searched at once."""
     return {
         "depth": Choice(DEPTHS),
         "activation_slope": Float(0.0, 0.5),

@@ -150,7 +150,7 @@ def _listed(fields: Fields) -> str:
 
 
 def _value(value: Any) -> str:
-    """As `--set` takes it."""
+    """A value in the form that `--set` takes."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_value, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -169,7 +169,7 @@ def _workers(most: int | None) -> int:
 def _replay(options: argparse.Namespace) -> int:
     """Repeat a recorded trial; exit code 1 when it is not identical."""
     if len(options.replayed) != 2:
-        raise ValueError("replay wants a run and a trial id: python -m study.run replay RUN TRIAL_ID")
+        raise ValueError("replay needs a run and a trial id: python -m study.run replay RUN TRIAL_ID")
     from rich.console import Console
 
     from study.replay import replay

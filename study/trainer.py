@@ -142,7 +142,7 @@ class Training:
         """Go on from where a training with the same config and data was.
 
         Raises:
-            ValueError: it cannot be read or does not fit; this training is then good for nothing.
+            ValueError: it cannot be read or does not fit; this training must then not be used.
         """
         content = from_bytes(checkpoint)
         if content.get("data", self._fingerprint) != self._fingerprint:  # older ones do not say

@@ -44,7 +44,7 @@ class SearchTable:
         return cls(np.column_stack(columns), choices, names, rows["score"].to_numpy(dtype=np.float64))
 
     def take(self, rows: npt.NDArray[np.intp]) -> "SearchTable":
-        """These trials."""
+        """The table of these trials alone."""
         return replace(self, values=self.values[rows], scores=self.scores[rows])
 
     def dealt(self, orders: Mapping[int, npt.NDArray[np.intp]]) -> "SearchTable":

@@ -140,7 +140,7 @@ class _Fit(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """Where P is one half."""
+        """The depth at which half of the seeds train."""
         return self.center + self.offset / self.steepness
 
 

@@ -135,7 +135,7 @@ def _section(name: str, device: str, quick: bool, console: Console) -> dict[str,
 
 
 def _facts(quick: bool) -> dict[str, Any]:
-    """Where and with what."""
+    """The facts of the machine and the versions."""
     import torch
 
     from study.store.provenance import machine, provenance

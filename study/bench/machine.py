@@ -63,7 +63,7 @@ class Watch(Display):
         self.worked: list[float] = []
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
-        """Note it."""
+        """Note that a trial has finished."""
         super().trial_finished(row)
         self.ended.append(time.monotonic())
         self.resident.append(psutil.Process().memory_info().rss)

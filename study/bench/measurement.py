@@ -32,7 +32,7 @@ class Setting:
     say: Callable[[str], None]
 
     def rounds(self, quick: int, thorough: int) -> int:
-        """The one that applies."""
+        """The number of rounds that applies."""
         return quick if self.quick else thorough
 
     @property

@@ -29,7 +29,7 @@ FLAT_MIB = Target(5.0)  # of growth over FLAT_STEPS; a single activation (128, 1
 
 @dataclass(frozen=True)
 class Work:
-    """Of one call of something.
+    """Operations and bytes of one call of something.
 
     Attributes:
         flops: of convolutions and matrix products, a multiply-add counting two. Padding counts as if it were image.
@@ -44,7 +44,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Of one call.
+    """What one call of something leaves in memory.
 
     Attributes:
         allocations: of tensors, on any device.

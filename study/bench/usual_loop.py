@@ -64,7 +64,7 @@ class UsualLoop:
                 module.register_full_backward_hook(self.modulate)
 
     def run_epoch(self, loader: DataLoader[Any], device: torch.device) -> float:
-        """Mean loss of an epoch."""
+        """Train one epoch; returns its mean loss."""
         self.net.train()
         total, seen = 0.0, 0
         for images, labels in loader:

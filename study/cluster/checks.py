@@ -229,5 +229,5 @@ def findings(facts: Facts) -> list[Finding]:
 
 
 def breaks_a_run(found: Sequence[Finding]) -> bool:
-    """Whether any is an error."""
+    """Whether any finding is an error."""
     return any(finding.level == ERROR for finding in found)

@@ -102,5 +102,5 @@ class Facts:
 
     @property
     def machines(self) -> Sequence[Machine]:
-        """Those that would train."""
+        """The machines on which trials would run."""
         return self.nodes or (self.driver,)

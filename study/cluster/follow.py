@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 
 
 class Follower:
-    """One job, followed."""
+    """Follows one job."""
 
     def __init__(self, server: JobServer, job_id: str) -> None:
         self.job_id = job_id

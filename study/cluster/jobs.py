@@ -31,7 +31,7 @@ HOW_TO_BE_READY = (
     "start it with `ray start --head --dashboard-agent-listen-port=PORT`"
 )
 HOW_TO_ENTER = (
-    "the cluster wants a token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=... (or RAY_AUTH_TOKEN_PATH, "
+    "the cluster requires a token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN=... (or RAY_AUTH_TOKEN_PATH, "
     "or ~/.ray/auth_token); on the head, `ray get-auth-token` prints it"
 )
 
@@ -60,7 +60,7 @@ class JobServer:
 
     @property
     def address(self) -> str:
-        """Its URL."""
+        """URL of the job server."""
         return str(self._client.get_address())
 
     def submit(self, job: Job) -> str:
@@ -87,7 +87,7 @@ class JobServer:
             return str(self._client.get_job_logs(job_id))
 
     def info(self, job_id: str) -> JobDetails:
-        """The job's state."""
+        """The job's state, as its server reports it."""
         with self._errors(job_id):
             return self._client.get_job_info(job_id)
 

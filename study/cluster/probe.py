@@ -55,7 +55,7 @@ def facts(storage: str | None, mark: str | None, dataset: str | None, data_dir: 
 
 
 class Probe:
-    """An actor, one a node."""
+    """Actor on each node that collects the node's facts."""
 
     def facts(self, *asked: str | None) -> dict[str, Any]:
         """See `facts`; and where the node has no code of ours, that."""

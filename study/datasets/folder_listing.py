@@ -24,7 +24,7 @@ FileKey = str | tuple[int, int]
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one folder.
+    """What one folder holds: images, classes, and what is left out.
 
     Attributes:
         folder: absolute, as it was given.
@@ -44,7 +44,7 @@ class Listing:
     files: dict[FileKey, str] = field(default_factory=dict)
 
     def path(self, name: str) -> str:
-        """The file of a name."""
+        """Path of the image with that name."""
         return os.path.join(self.folder, name)
 
 

@@ -41,7 +41,7 @@ class PathSplit:
     labels: NDArray[np.int64]
 
     def path(self, row: int) -> str:
-        """The file of one image."""
+        """Path of one image's file."""
         return os.path.join(self.folder, os.fsdecode(bytes(self.names[row])))
 
     def take(self, rows: NDArray[np.int64]) -> "PathSplit":

@@ -88,7 +88,7 @@ class Digits:
     """The 1,797 digits of 8 x 8 that scikit-learn carries (UCI optdigits); the test set is a stratified 270 of them."""
 
     def files(self, data_dir: Path) -> tuple[Path, ...]:
-        """None: embedded."""
+        """No files: the images are embedded."""
         return ()
 
     def read(self, data_dir: Path) -> Archive:
@@ -106,7 +106,7 @@ class Digits:
         return DIGIT_NAMES
 
     def fetch(self, data_dir: Path) -> None:
-        """Nothing to do."""
+        """Fetch nothing: the images are embedded."""
 
 
 class FashionMnist:
@@ -125,7 +125,7 @@ class FashionMnist:
         return Archive(_idx_split(train_images, train_labels), _idx_split(test_images, test_labels))
 
     def class_names(self, data_dir: Path) -> tuple[str, ...]:
-        """As torchvision has them."""
+        """The class names that torchvision gives."""
         return FASHION_MNIST_CLASSES
 
     def fetch(self, data_dir: Path) -> None:
@@ -190,7 +190,7 @@ class Cifar:
         return tuple(data_dir / self.folder / name for name in self.file_names)
 
     def read(self, data_dir: Path) -> Archive:
-        """Both parts, channels first."""
+        """Read training and test images, channels first."""
         reader = self._reader()
         listed = [*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])]
         for name, checksum in listed:
@@ -227,7 +227,7 @@ class Svhn:
     """Street View House Numbers, cropped, in MATLAB's form, read by torchvision; the extra set is left out."""
 
     def files(self, data_dir: Path) -> tuple[Path, ...]:
-        """Train and test."""
+        """The files of the training and of the test images."""
         return data_dir / "train_32x32.mat", data_dir / "test_32x32.mat"
 
     def read(self, data_dir: Path) -> Archive:

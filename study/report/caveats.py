@@ -113,7 +113,7 @@ def _listed(fields: Mapping[str, Any]) -> str:
 
 
 def _outdone(run: OpenedRun, part: Part) -> Iterator[str]:
-    """A confirmed cell stays at the point of then, also when its search is extended and finds a better one."""
+    """A confirmed cell keeps its point, also when its search is extended later and finds a better one."""
     outdone = sum(_is_outdone(rows, list(run.spaces.get(str(cell), {}))) for cell, rows in part.trials.groupby("cell"))
     if outdone:
         yield (

@@ -102,7 +102,7 @@ class CellStudy:
 
     @property
     def remaining_cost(self) -> float:
-        """Relative cost of those."""
+        """Relative cost of the trials that are left."""
         return sum(self._cell.cost[phase] * count for phase, count in self._left().items())
 
     def _left(self) -> dict[str, int]:

@@ -44,7 +44,7 @@ class CellStudies:
 
     @property
     def finished(self) -> bool:
-        """Whether every cell is."""
+        """Whether every cell is finished."""
         return all(cell.finished for cell in self._cells.values())
 
     @property

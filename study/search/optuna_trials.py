@@ -26,7 +26,7 @@ class FinishedTrial:
         return number_of(self.row["trial_id"])
 
     def frozen(self, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> FrozenTrial:
-        """As Optuna knows it."""
+        """The trial as Optuna knows it."""
         state, values = outcome(self.row, objectives)
         return create_trial(
             state=state,

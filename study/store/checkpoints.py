@@ -37,7 +37,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Those of one run."""
+    """The checkpoints of one run."""
 
     storage: Storage
 

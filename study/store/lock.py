@@ -66,7 +66,7 @@ def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[C
 
 
 def _never_lost() -> None:
-    """The check of a lock."""
+    """Check nothing: a lock on a local file is never lost."""
 
 
 def is_held(storage: Storage) -> bool:
@@ -173,7 +173,7 @@ class _Lease:
             raise self.loss()
 
     def loss(self) -> RuntimeError:
-        """What to raise then."""
+        """The error to raise when the lease is lost."""
         return RuntimeError(f"run {self._run} was taken over: {_described(self.lost_to or {})}")
 
     def release(self) -> None:

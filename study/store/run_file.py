@@ -101,7 +101,7 @@ def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int |
     Args:
         plan: the run.
         cells: those that are planned by now.
-        known: what the run's file says; cells that an adaptive sweep has yet to come to again stay in it.
+        known: what the run's file says; it keeps the cells that an adaptive sweep has not reached again yet.
     """
     counts = {cell.name: plan.confirmations_of(cell) for cell in cells}
     if plan.confirm_seeds is not None and set(counts.values()) <= {plan.confirm_seeds}:

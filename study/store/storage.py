@@ -97,7 +97,7 @@ class Storage:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """Name of the folder, without what leads to it."""
         return self.root.rpartition("/")[2]
 
     @property
@@ -127,7 +127,7 @@ class Storage:
 
     @as_os_error()
     def write_now(self, name: str, content: bytes) -> None:
-        """As `write`, without patience."""
+        """Write a file as `write` does, but fail at once."""
         target = self._path(name)
         if self.filesystem.type_name not in UNFINISHED_SHOWN:
             with ThreadPoolExecutor(1) as pool:  # Ctrl-C between opening and writing would leave an empty object here

@@ -13,7 +13,7 @@ FOLDER = "weights"
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained net, to be kept.
+    """A trained net as it is kept in a file.
 
     Attributes:
         trial_id: whose.

@@ -49,7 +49,7 @@ class Normalizer:
         self.shift = (torch.tensor(mean, device=device) * 255.0 / scale).view(1, -1, 1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Normalise images (B, C, H, W)."""
         return (images * self.scale - self.shift).contiguous(memory_format=torch.channels_last)
 
 

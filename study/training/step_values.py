@@ -32,5 +32,5 @@ class StepValues:
         self.regularizer_strength.fill_(config.regularizer_strength * factor)
 
     def _factor(self, schedule: str, cutoff: float, progress: float) -> float:
-        """In [0, 1]."""
+        """Factor of a schedule at `progress`, in [0, 1]."""
         return SCHEDULES[schedule](progress, cutoff, self._phase_ends)

@@ -32,7 +32,7 @@ class WeightUpdate:
         self._optimizer = OPTIMIZERS[config.optimizer](self._parameters, config, learning_rate)
 
     def forget_gradients(self) -> None:
-        """Begin a step."""
+        """Begin a step: forget the last one's gradients."""
         self._optimizer.zero_grad()
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ class Autoscaler:
 
     @property
     def nodes(self) -> list[Node]:
-        """One node of each type."""
+        """Resources of one node of each type."""
         return [type_.resources for type_ in self.types]
 
     def grown(self, count: int, fits: Callable[[Node], object]) -> list[Node]:

@@ -153,7 +153,7 @@ class Display:
 
 
 class CellProgress:
-    """How far one cell is."""
+    """Progress of one cell."""
 
     def __init__(self, cell: PlannedCell) -> None:
         self.cell = cell

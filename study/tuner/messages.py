@@ -101,7 +101,7 @@ def outcome_of(records: Sequence[EpochRecord], status: str) -> dict[str, Any]:
 
 
 def epoch_row(trial_id: str, record: EpochRecord) -> dict[str, Any]:
-    """A row of `epochs`."""
+    """Make the row of `epochs` of one record."""
     row = {name: value for name, value in vars(record).items() if name not in NO_EPOCH_COLUMNS}
     return {"trial_id": trial_id, **row}
 

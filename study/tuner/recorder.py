@@ -109,7 +109,7 @@ class Recorder(DriverOnly, Callback):
         return max(self._begun[trial.config["trial_id"]], int(trial.num_failures))
 
     def _commit_trial(self, trial: Any, status: str | None, ending: dict[str, Any], weights: Any = None) -> None:
-        """Write all of a trial.
+        """Write all that a finished trial leaves.
 
         Args:
             trial: Ray's.

@@ -23,7 +23,7 @@ class Room(Protocol):
         """The least that any trial asks."""
 
     def ask(self, config: TrialConfig) -> ResourceRequest:
-        """What this trial asks."""
+        """Resources that the trial asks for."""
 
     def have_room(self, asks: Sequence[ResourceRequest]) -> bool:
         """Whether all of them can run at once."""
@@ -98,7 +98,7 @@ class PruningScheduler(DriverOnly, FIFOScheduler):
         self._studies, self._pruned = studies, pruned
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """None in particular, so that a free worker goes to a new trial.
+        """Return None, so that Tune gives a free worker to a new trial.
 
         Ray's choice is the oldest that waits. That one's own worker, which is about to be up, would be ended for it:
         trials that end sooner than workers start would never see more than the first few.

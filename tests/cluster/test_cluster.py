@@ -199,7 +199,7 @@ def test_an_unknown_job_is_one_line(head: Head) -> None:
 def test_who_lacks_the_token_is_told_so(head: Head, changes: dict[str, str]) -> None:
     done = head.cluster("status", **changes)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: no entrance at {head.address}: the cluster wants a token")
+    assert done.stderr.startswith(f"error: no entrance at {head.address}: the cluster requires a token")
     assert done.stderr.count("\n") == 1
 
 
