@@ -143,7 +143,7 @@ def judged_seeds(net: CellResult, shallow: CellResult) -> Sequence[int]:
 
 
 def shortfalls(net: CellResult, shallow: CellResult) -> tuple[list[float], list[float]]:
-    """Of each judged seed: how far the net is behind what its sibling allows, and behind the linear baseline."""
+    """For each judged seed, how far the net is behind what its sibling allows, and behind the linear baseline."""
     seeds = judged_seeds(net, shallow)
     allowed = [shallow.accuracies[seed] - TOLERANCE - net.accuracies[seed] for seed in seeds]
     return allowed, [net.linear_baseline - net.accuracies[seed] for seed in seeds]
@@ -176,7 +176,7 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def frontier(nets: Sequence[CellResult]) -> Frontier:
-    """Of one recipe's nets: what the verdicts say, from the shallowest net to the deepest."""
+    """Sum up what the verdicts say of one recipe's nets, from the shallowest to the deepest."""
     verdicts = [verdict(net, nets[0]) for net in nets]
     above = max((place + 1 for place, found in enumerate(verdicts) if found is Verdict.IN), default=0)
     end = next((place for place in range(above, len(nets)) if verdicts[place] is Verdict.OUT), len(nets))

@@ -155,7 +155,7 @@ class Readings:
                 cache.write(self._file.name, json.dumps(self._all, indent=1).encode())
 
     def step_seconds(self, config: TrialConfig) -> float:
-        """On the line through this kind's readings, or any kind's where it has none."""
+        """Read a step's seconds off the line through this kind's readings, or any kind's where it has none."""
         of_kind = self._here.get(kind_of(config)) or next(iter(self._here.values()))
         points = sorted((int(depth), seconds) for depth, seconds in of_kind.items())
         depths, seconds = ([point[side] for point in points] for side in (0, 1))

@@ -100,7 +100,7 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
 
 
 def summaries(data: Mapping[str, AnyData]) -> Iterator[str]:
-    """Of each folder of the user's own a line: what was found in it, and what was left out."""
+    """A line for each folder of the user's own: what was found in it, and what was left out."""
     return (loaded.summary for loaded in data.values() if isinstance(loaded, StreamedData))
 
 
@@ -228,7 +228,7 @@ def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def _baselines(plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Both baselines of each proxy that a cell names, by its name; what run.json has already is not computed again."""
+    """Compute both baselines of each proxy that a cell names, by its name, unless run.json has them."""
     import torch
 
     from study.datasets.baseline import BASELINES, held_images  # imports scikit-learn, which takes a second

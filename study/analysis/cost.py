@@ -49,7 +49,7 @@ def devices_of(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def pareto_front(frame: pd.DataFrame, *, best: str, cost: str) -> "pd.Series[bool]":
-    """Which rows no other row beats: at least as much of `best` for at most the `cost`, and one of the two strictly.
+    """Tell which rows no other beats: at least as much of `best` for at most the `cost`, one of the two strictly.
 
     Rows that are equal in both do not beat each other. Rows with a null are never on the front.
     """

@@ -99,7 +99,7 @@ def paired_difference(
 
 
 def best_of_each_cell(trials: pd.DataFrame, *, by: Sequence[str] = ("cell",)) -> pd.DataFrame:
-    """Where the search of each cell stands: one row a cell, sorted by `by`.
+    """Best search trial of each cell: one row a cell, sorted by `by`.
 
     Columns: the `by` names; val_accuracy, that of the best finished search trial, and its trial_id (null while there is
     none); trials; and a count for each status (ok, pruned, diverged, failed, out_of_memory).

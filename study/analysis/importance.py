@@ -122,7 +122,7 @@ class _Scope:
         return effects[:, :, [self.fields.index(field) for field in left]]
 
     def _orders(self, left: list[str]) -> dict[int, Order]:
-        """Of each column that is dealt out.
+        """Draw the order of each column that is dealt out.
 
         The axes exchange trials of one number, which may share their draws, between cells that are alike in all other
         axes; a searched field exchanges values within each cell.
@@ -135,7 +135,7 @@ class _Scope:
 
     @cached_property
     def _seed(self) -> int:
-        """Of every forest: what is shown is what was tested."""
+        """Seed of every forest, so that what is shown is what was tested."""
         return int(self.generator.integers(2**31))
 
     @cached_property

@@ -210,7 +210,7 @@ def scored(trials: pd.DataFrame, columns: Sequence[str], metric: str = "val_accu
 
 
 def at_chance(score: "pd.Series[float]", chance: "pd.Series[float]") -> "pd.Series[bool]":
-    """Which scores cover less than `CHANCE_SHARE` of the way from chance to 1; a null one does not."""
+    """Tell which scores cover less than `CHANCE_SHARE` of the way from chance to 1; a null one does not."""
     return way_from_chance(score, chance) <= CHANCE_SHARE
 
 
@@ -235,7 +235,7 @@ def groups_of(scores: pd.DataFrame, axes: Sequence[str]) -> list[tuple[dict[str,
 
 
 def matches(rows: pd.DataFrame, chosen: Mapping[str, Any]) -> "pd.Series[bool]":
-    """Which rows have every chosen value; null matches null."""
+    """Tell which rows have every chosen value; null matches null."""
     hits = pd.Series(True, index=rows.index)
     for name, value in chosen.items():
         hits &= rows[name].isna() if pd.isna(value) else rows[name] == value

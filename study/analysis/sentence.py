@@ -240,7 +240,7 @@ class _Teller:
 
 
 def _twins(leader: "pd.Series[Any]", references: pd.DataFrame) -> pd.DataFrame:
-    """Of the references, best first: the one with the leader's activation, and the ReLU one beside it."""
+    """The residual references, best first: the one with the leader's activation, and the ReLU one beside it."""
     shapes = references[list(ACTIVATION)].astype(np.float64).fillna(0.0)
     alike = (shapes == leader[list(ACTIVATION)].astype(np.float64).fillna(0.0)).all(axis=1)
     chosen = pd.concat([references[alike].iloc[:1], references[(shapes == 0.0).all(axis=1)].iloc[:1]])

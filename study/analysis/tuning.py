@@ -111,7 +111,7 @@ def best_settings(trials: pd.DataFrame, *, by: Sequence[str], knob: str) -> pd.D
 
 
 def known_point_wins(trials: pd.DataFrame) -> tuple[int, int]:
-    """In how many cells no search trial beat the first, the recipe's own point; and of how many that had a rival.
+    """Count the cells where no search trial beat the recipe's own point, and the cells that had a rival to it.
 
     Trials that did not end with an accuracy beat nothing and are no rivals.
     """

@@ -41,7 +41,7 @@ def beside(verdict: str, difference: float) -> str:
 
 
 def without_verdict(difference: float) -> str:
-    """Which mean is higher, and no more."""
+    """Say which mean is higher, and no more."""
     return WITHOUT_VERDICT[0 if abs(difference) < NO_WIDTH else 1 if difference > 0 else 2]
 
 

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _console() -> Console:
-    """As wide as the terminal, or wide enough for every table where there is none."""
+    """A console as wide as the terminal, or wide enough for every table where there is none."""
     return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
 
 

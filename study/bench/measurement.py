@@ -182,7 +182,7 @@ def section_table(rows: Sequence[Row]) -> Table:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """In one line: how many targets are met, and which are not."""
+    """Say in one line how many targets are met, and which are not."""
     judged = [row for row in rows if row.met is not None]
     missed = [f"{row.what}: {number(row.median)} (target {row.target})" for row in judged if not row.met]
     head = f"{len(judged) - len(missed)} of {len(judged)} targets met"

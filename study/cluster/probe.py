@@ -87,7 +87,7 @@ def _code() -> str | None:
 
 
 def _memory_bytes() -> int:
-    """Of the machine, or of the container where that is less."""
+    """Memory of the machine, or of the container where that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     text = MEMORY_LIMIT.read_text().strip() if MEMORY_LIMIT.exists() else "max"
     return min(machine, int(text)) if text.isdigit() else machine

@@ -158,7 +158,7 @@ def _split(listing: Listing, rows: NDArray[np.int64]) -> PathSplit:
 
 
 def _fingerprint(listing: Listing, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Of names and sizes: reading what the files hold would take as long as an epoch."""
+    """Fingerprint of names and sizes: reading the files' content would take as long as an epoch."""
     lines = (f"{listing.names[row]}\0{listing.sizes[row]}\0" for row in rows.tolist())
     return part_fingerprint(len(rows), *map(os.fsencode, lines))
 

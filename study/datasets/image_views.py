@@ -41,7 +41,7 @@ class DamagedImage(ValueError):  # noqa: N818  (says what is there, as DamagedFi
         self.path, self.reason = path, reason
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """It travels from the processes that decode."""
+        """Let the error travel from the processes that decode."""
         return DamagedImage, (self.path, self.reason)
 
 

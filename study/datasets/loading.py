@@ -127,7 +127,7 @@ def _split(name: str, dataset: Dataset, archive: Archive, class_names: Sequence[
 
 
 def _fingerprint(split: ImageSplit) -> dict[str, Any]:
-    """Of every pixel and label: half a second of CIFAR-10's."""
+    """Fingerprint of every pixel and label: it takes half a second for CIFAR-10."""
     return part_fingerprint(len(split.labels), split.images.tobytes(), split.labels.astype("<i8").tobytes())
 
 

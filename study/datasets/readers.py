@@ -199,7 +199,7 @@ class Cifar:
         return Archive(_cifar_part(train), _cifar_part(test))
 
     def class_names(self, data_dir: Path) -> tuple[str, ...]:
-        """As the set's own file lists them."""
+        """Read the class names from the set's own file."""
         return tuple(_open_cifar(self._reader(), data_dir, train=False).classes)
 
     def fetch(self, data_dir: Path) -> None:
@@ -231,7 +231,7 @@ class Svhn:
         return data_dir / "train_32x32.mat", data_dir / "test_32x32.mat"
 
     def read(self, data_dir: Path) -> Archive:
-        """Both parts; torchvision maps the label 10 to the digit 0."""
+        """Read both parts; torchvision maps the label 10 to the digit 0."""
         from torchvision.datasets import SVHN
 
         for part in ("train", "test"):

@@ -9,7 +9,7 @@ IMAGENET_MACS = {18: 1.8e9, 34: 3.6e9, 50: 3.8e9, 101: 7.6e9}  # of one 224x224 
 
 
 def multiply_adds(config: TrialConfig) -> float:
-    """Those of the forward passes of a whole trial, about.
+    """Count the multiply-adds of a whole trial's forward passes, roughly.
 
     Raises:
         ValueError: a batch is larger than the data set.

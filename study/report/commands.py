@@ -26,7 +26,7 @@ def commands_of(run: OpenedRun) -> list[str]:
 
 
 def _sweep(run: OpenedRun) -> str:
-    """As `study.run` is given it: the user's file, which older runs do not name, or a name of ours."""
+    """Name the sweep as `study.run` takes it: the user's file, which older runs do not name, or a name of ours."""
     name = str(run.facts.get("declaration", {}).get("sweep", "SWEEP"))
     ours = "." not in name and find_spec(f"search_spaces.{name}") is not None
     return str(run.facts.get("sweep_file") or (name if ours else f"{name}.py"))

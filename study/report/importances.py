@@ -19,7 +19,7 @@ INDEPENDENT = "random"  # The sampler whose trials are independent draws.
 
 
 def importance_blocks(found: pd.DataFrame, sampler: str) -> Iterator[Block]:
-    """Of `analysis.importance.importances`: a chart of what stands out, and a folded table of everything tested."""
+    """Show the importances: a chart of what stands out, and a folded table of everything tested."""
     if found.empty:
         yield Block("Importance", "Too few drawn search trials, or all of them alike.")
         return

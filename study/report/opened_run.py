@@ -206,11 +206,11 @@ class OpenedRun:
         return whole or all_failed(searched.to_dict("records"), self.objectives)
 
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """Of these trials: trial_id and those of the named columns that the table `epochs` has."""
+        """Read `epochs` of these trials: trial_id and those of the named columns that the table has."""
         return self._rows("epochs", trial_ids, columns)
 
     def layers(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """Of these trials: trial_id and those of the named columns that the table `layers` has."""
+        """Read `layers` of these trials: trial_id and those of the named columns that the table has."""
         return self._rows("layers", trial_ids, columns)
 
     def _rows(self, table: str, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:

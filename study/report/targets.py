@@ -53,7 +53,7 @@ def twin_lines(run: OpenedRun, part: Part) -> Iterator[str]:
 
 
 def _epochs(run: OpenedRun, part: Part) -> pd.DataFrame:
-    """Of the confirmed trials, all that times are read off."""
+    """Read what times are told by, of the confirmed trials."""
     confirmed = part.trials[part.trials["phase"] == CONFIRM]
     return run.epochs(confirmed["trial_id"].tolist(), ("epoch", "seconds", "val_accuracy"))
 

@@ -86,7 +86,7 @@ class CellStudy:
 
     @property
     def told(self) -> int:
-        """Of how many seeds an adaptive sweep is told: all that were wanted when the cell was last finished."""
+        """Number of seeds that an adaptive sweep is told of: all that were wanted when the cell was last finished."""
         return self._wanted if self.finished else self._told
 
     def extend(self, confirmations: int) -> None:

@@ -22,7 +22,7 @@ class FinishedTrial:
 
     @property
     def number(self) -> int:
-        """Which of its cell and phase."""
+        """The trial's number in its cell and phase."""
         return number_of(self.row["trial_id"])
 
     def frozen(self, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> FrozenTrial:
@@ -39,7 +39,7 @@ class FinishedTrial:
 
 
 def number_of(trial_id: str) -> int:
-    """Which of its cell and phase a trial is; ValueError for an id that is none of ours."""
+    """Read a trial's number in its cell and phase off its id; ValueError for an id that is none of ours."""
     number = trial_id.rpartition(":")[2]
     if not number.isdecimal():
         raise ValueError(

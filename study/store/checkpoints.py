@@ -27,7 +27,7 @@ class Head:
 
     @classmethod
     def parse(cls, content: bytes) -> "Head":
-        """Of a file's content, or of its first `LONGEST_HEAD` bytes."""
+        """Parse the head of a file's content, or of its first `LONGEST_HEAD` bytes."""
         try:
             head = json.loads(content.partition(b"\n")[0])
             return cls(head["trial_id"], parse_config(head["config"], where="its config"), head["sha256"])
@@ -69,7 +69,7 @@ class Checkpoints:
         self.storage.remove(_name(trial_id))
 
     def begun(self, finished: Collection[str], warn: Callable[[str], None]) -> dict[str, TrialConfig]:
-        """At a start: the config of each trial that can go on. What is of finished trials, or damaged, is removed."""
+        """Find the config of each trial that can go on, at a start; remove what is of finished trials, or damaged."""
         configs = {}
         self.storage.remove_temporary([FOLDER])
         for name in self.storage.names(FOLDER):

@@ -47,7 +47,7 @@ class Autoscaler:
         return [type_.resources for type_ in self.types]
 
     def grown(self, count: int, fits: Callable[[Node], object]) -> list[Node]:
-        """As many nodes as it may start, up to `count`, of the types that fit.
+        """Resources of the nodes that it may start, up to `count`, of the types that fit.
 
         Which types it will choose where it may not start them all is not known: the smallest, for what they hold, the
         others hold as well.
@@ -69,7 +69,7 @@ def autoscaler_of(config: Mapping[str, Any] | None) -> Autoscaler | None:
 
 
 def _types(config: Mapping[str, Any]) -> Iterator[NodeType]:
-    """Those of which a node may be added. Ray's own defaults: no second head, of the others as many as of all."""
+    """Find the node types that may be added. Ray's own defaults: no second head, of the others as many as of all."""
     for name, type_ in config["available_node_types"].items():
         unsaid = 0 if name == config.get("head_node_type") else config.get("max_workers", 0)
         found = NodeType(name, type_.get("resources") or {}, type_.get("max_workers", unsaid))

@@ -25,7 +25,7 @@ class GpuMemory:
         self._wait_seconds = FIRST_SECONDS
 
     def smallest_bytes(self) -> float | None:
-        """Of the GPUs that are known by now; None where none is."""
+        """Memory of the smallest GPU that is known by now; None where none is."""
         for node in ray.nodes():  # type: ignore[no-untyped-call]
             if node["Alive"] and node["Resources"].get("GPU", 0) >= 1 and node["NodeID"] not in self._asked:
                 self._asked[node["NodeID"]] = _ask(node["NodeID"])

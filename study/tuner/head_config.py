@@ -47,7 +47,7 @@ def _config_path(gcs: str) -> Path | None:
 
 
 def _kuberay_config() -> dict[str, Any]:
-    """As KubeRay's autoscaler reads it: from Kubernetes, with the rights of this pod, of which it is a part."""
+    """Read what KubeRay's autoscaler reads: from Kubernetes, with the rights of this pod, of which it is a part."""
     from ray.autoscaler._private.kuberay.autoscaling_config import AutoscalingConfigProducer
 
     produce: Any = AutoscalingConfigProducer

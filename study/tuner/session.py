@@ -61,8 +61,9 @@ def ray_session(address: str | None) -> Iterator[str | None]:
 
 @contextmanager
 def own_folder() -> Iterator[str]:
-    """Of a Ray of our own: in /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
+    """Make the folder of a Ray of our own.
 
+    In /tmp/ray, `ray job submit` and `--address auto` would take it for the machine's cluster.
     A lock in it tells whether its driver lives; a pid would not, for containers may share /tmp and not their pids.
     """
     with FileLock(TEMPORARY / f"{PREFIX}{os.getuid()}.lock"):  # no other start sees the folder without its lock
@@ -84,7 +85,7 @@ def _remove_orphans() -> None:
 
 
 def _drop(*_: object, **__: object) -> None:
-    """In place of Ray's printing of what any node reports, such as the last log lines of one that was lost."""
+    """Drop what Ray would print of any node's reports, such as the last log lines of one that was lost."""
 
 
 def _join(address: str) -> None:

@@ -41,7 +41,7 @@ class ResourceRequest:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """As Ray's autoscaler is asked."""
+        """The request in the form that Ray's autoscaler takes."""
         return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ class Slots:
         return any(room_on(node, self.largest) for node in self._addable)
 
     def within_reach(self, asks: Sequence[ResourceRequest]) -> list[ResourceRequest]:
-        """Those of them that a cluster grown to its full would hold at once, within `--workers`; without one, none.
+        """Keep the requests that a cluster grown to its full would hold at once, within `--workers`; without one, none.
 
         Never more: the autoscaler of Ray's second version, asked for more than it may ever add, adds nothing at all.
         """

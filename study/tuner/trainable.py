@@ -73,7 +73,7 @@ def device_of(resources: Mapping[str, float]) -> tuple[str, float]:
 
 
 def loader_workers(data: AnyData, cpus: int, device: str) -> int:
-    """Of the trial's CPUs, how many decode images in processes of their own, so that together they are no more.
+    """Number of processes that decode images, so that they and the training together take the trial's CPUs.
 
     On a GPU all but the one that drives it; on CPUs one, since training takes many times as long as decoding.
     """
