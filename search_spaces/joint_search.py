@@ -39,7 +39,7 @@ sweep = Sweep(
     objectives=("val_accuracy", "train_seconds", "parameters"),
     scales={
         "quick": Scale(
-            fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
+            fixed={"dataset": "digits", "batch_size": 32, "epochs": 8},
             trials_per_cell=40,
             confirm_seeds=3,
         ),

@@ -50,7 +50,7 @@ sweep = Sweep(
     fixed={"momentum": 0.9, "learning_rate_drops": (0.5, 0.75)},
     scales={
         "quick": Scale(
-            fixed={"dataset": "digits", "augmentation": "none", "batch_size": 64, "steps": 300}, confirm_seeds=3
+            fixed={"dataset": "digits", "augmentation": "none", "batch_size": 32, "epochs": 8}, confirm_seeds=3
         ),
         "standard": Scale(
             fixed={"dataset": "fashion_mnist", "augmentation": "none", "batch_size": 128, "steps": 440},

@@ -36,7 +36,7 @@ sweep = Sweep(
     scales={
         "quick": Scale(
             compare={"depth": (44,), "regularizer": ("none", "l2", "orthonormal", "spectral_isometry")},
-            fixed={"dataset": "digits", "batch_size": 64, "steps": 300},
+            fixed={"dataset": "digits", "batch_size": 32, "epochs": 8},
             trials_per_cell=4,
             confirm_seeds=3,
         ),
