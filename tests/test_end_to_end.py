@@ -89,7 +89,8 @@ def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that raises, one that runs out of memory and one that diverges, among sound ones."""
-    monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=faulty_trial))
+    execute = launch.execute
+    monkeypatch.setattr(launch, "execute", partial(execute, trainable=faulty_trial))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test module
     storage = run_sweep(tiny_sweep)
     trials = read_table(storage.root, "trials").set_index("trial_id")
@@ -104,7 +105,7 @@ def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     assert pd.isna(he.val_accuracy)
     assert trials.groupby("phase").size().to_dict() == {"search": 4, "confirm": 2}
     check_journal(Path(storage.root), trials)
-    monkeypatch.setattr(launch, "run_trial", trainable.run_trial)  # repaired
+    monkeypatch.setattr(launch, "execute", execute)  # repaired
     run_sweep(tiny_sweep)
     again = read_table(storage.root, "trials").set_index("trial_id")
     assert again.index.is_unique

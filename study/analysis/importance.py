@@ -67,7 +67,9 @@ def _drawn(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
     rows = scored(trials, ["cell", "phase", "trial_id", *fields])
     rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"]) & rows["score"].notna()]
     names = rows["trial_id"].astype(str)
-    rows = rows.assign(number=names.str.rsplit(":", n=1).str[-1].astype(int))[~names.str.endswith(KNOWN_POINT)]
+    rows = rows.assign(number=pd.to_numeric(names.str.rsplit(":", n=1).str[-1], errors="coerce"))[
+        ~names.str.endswith(KNOWN_POINT)
+    ]
     return rows.sort_values("number", kind="stable")
 
 

@@ -57,7 +57,8 @@ def stoppable() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in STOP_SIGNALS if not (under_nohup and number is signal.SIGHUP)]
     before = {number: signal.signal(number, stop.on_signal) for number in heard}
     before[TUNE_SIGNAL] = signal.signal(TUNE_SIGNAL, signal.default_int_handler)  # until Tune sets its own
     try:

@@ -90,6 +90,7 @@ def test_lars_scales_loss_and_decay_by_the_sum_of_their_norms() -> None:
     backward(reference)
     update = WeightUpdate(net, config(regularizer="l2", optimizer="lars"), torch.tensor(RATE), torch.tensor(STRENGTH))
     backward(net)
+    update.add_penalty()
     update.apply()
     for after, before in zip(weights(net), weights(reference), strict=True):
         loss, decay = before.grad, STRENGTH * before.detach()
