@@ -67,9 +67,8 @@ def _drawn(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
     rows = scored(trials, ["cell", "phase", "trial_id", *fields])
     rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"]) & rows["score"].notna()]
     names = rows["trial_id"].astype(str)
-    rows = rows.assign(number=pd.to_numeric(names.str.rsplit(":", n=1).str[-1], errors="coerce"))[
-        ~names.str.endswith(KNOWN_POINT)
-    ]
+    numbers = pd.to_numeric(names.str.rsplit(":", n=1).str[-1], errors="coerce").fillna(-1)  # -1: an id not of ours
+    rows = rows.assign(number=numbers)[~names.str.endswith(KNOWN_POINT)]
     return rows.sort_values("number", kind="stable")
 
 

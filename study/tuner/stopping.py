@@ -47,7 +47,7 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """STOP_SIGNALS end the block in good order. To be entered after ray.init(), which sets handlers of its own.
 
-    A signal that is ignored, as SIGHUP is under `nohup`, stays so. Off the main thread, where no handler can be set,
+    Under `nohup` SIGHUP stays ignored. Off the main thread, where no handler can be set,
     it does nothing.
 
     Raises:
