@@ -46,7 +46,7 @@ def noise(recipes: int, depths: tuple[int, ...], seed: int) -> pd.DataFrame:
 
 def test_the_sentence_says_better_exactly_where_the_corrected_table_does() -> None:
     said = set()
-    for seed in range(60):
+    for seed in range(25):
         rows = noise(4, (20, 44), seed)
         pairs, text = paired_comparisons(rows), answer(rows)
         leader = depth_curve(rows).query("depth == 44").sort_values("mean", ascending=False)["recipe"].tolist()[:2]
@@ -58,9 +58,9 @@ def test_the_sentence_says_better_exactly_where_the_corrected_table_does() -> No
 
 
 def test_where_nothing_differs_better_is_rarely_said_also_of_the_baseline() -> None:
-    said = [answer(noise(6, (44,), 2 * seed), {"validation_accuracy": 0.9}) for seed in range(100)]
-    assert sum("better than r" in text for text in said) <= 8
-    assert sum("better than the linear" in text for text in said) <= 8
+    said = [answer(noise(6, (44,), 2 * seed), {"validation_accuracy": 0.9}) for seed in range(50)]
+    assert sum("better than r" in text for text in said) <= 6
+    assert sum("better than the linear" in text for text in said) <= 6
 
 
 def test_cells_that_the_table_does_not_pair_get_no_verdict() -> None:
