@@ -25,7 +25,7 @@ from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
 from study.tuner.gpu_memory import GpuMemory
-from study.tuner.node_loss import forgiven_node_losses
+from study.tuner.node_loss import forgiven_node_losses, memory_kills_end_one_trial
 from study.tuner.recorder import Recorder
 from study.tuner.searcher import JobSearcher, PruningScheduler
 from study.tuner.session import ray_session
@@ -88,6 +88,7 @@ def execute(
             stoppable() as stop,
             display.live(prepared, slots.count),
             forgiven_node_losses(),
+            memory_kills_end_one_trial(),
             kept as service,
             Demand(prepared.studies, slots, ending.is_due) as demand,
         ):

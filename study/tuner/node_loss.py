@@ -1,12 +1,14 @@
-"""A node that is lost is no failure of the trials that ran on it: they begin again elsewhere."""
+"""Workers that are lost: with their node, they begin again elsewhere; killed for memory, they end one trial alone."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import study.tuner.ray_environment  # noqa: F401
 
-from ray.exceptions import RayActorError
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 
 from study.tuner.session import attribute_replaced
@@ -31,6 +33,25 @@ def forgiven_node_losses() -> Iterator[None]:
             counted(trial, error)
 
     with attribute_replaced(Trial, "_handle_ray_actor_error", handle):
+        yield
+
+
+@contextmanager
+def memory_kills_end_one_trial() -> Iterator[None]:
+    """While the block runs, a worker that Ray kills for memory while it starts ends its trial, and not the whole run.
+
+    The worker's first task then fails with OutOfMemoryError, which is no RayActorError, and Tune (2.60) takes any other
+    error for a bug of its own.
+    """
+    handled = getattr(RayActorManager, "_actor_task_failed", None)
+
+    def handle(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        if handled:
+            handled(manager, tracked_actor_task=tracked_actor_task, exception=exception)
+
+    with attribute_replaced(RayActorManager, "_actor_task_failed", handle):
         yield
 
 
