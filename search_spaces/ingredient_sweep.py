@@ -8,7 +8,7 @@ ones, on shorter runs, and confirms the best at full length.
 Cost on two cores, as forecast: quick 5 minutes; standard 64 minutes at 44 layers, about 2.7 hours at 110; paper: GPUs.
 Command: python -m study.run ingredient_sweep --scale standard --sampler random
 Finding (standard at 44 layers: digits, 1,500 steps, 2026-11-27, commit a41d8f4; test accuracy, intervals over 5 seeds):
-`orthonormal_modulated` 0.979 [0.966, 0.993] and its residual twin 0.978 [0.972, 0.983], difference +0.002 [-0.008,
+`orthonormal_modulated` 0.979 [0.966, 0.993] and its residual twin 0.978 [0.972, 0.983], difference +0.001 [-0.008,
 +0.011]; `open_relu` 0.984 [0.976, 0.991], `residual_leaky` 0.981, `isometric` 0.967; `he_l2` 0.836 [0.632, 1.000], one
 of whose seeds hardly learns. Over 3 seeds: without modulation (`orthonormal`) 0.957, without the penalty 0.983, without
 the start 0.974; layer clipping 0.993, warm-up 0.985, LARS 0.970 in its place; `he_l2_leaky` 0.989. No pair of cells is
