@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: depth_sweep test test-slow faults bench check format clean
+.PHONY: depth_sweep test test-slow faults bench findings check format clean
 
-depth_sweep: $(VENV)/installed  ## the main job: 20 cells on scikit-learn's digits, minutes on 2 cores
+depth_sweep: $(VENV)/installed  ## the main job: 24 cells on scikit-learn's digits, minutes on 2 cores
 	$(BIN)/python -m study.run depth_sweep
 
 test: $(VENV)/installed  ## everything a user would run
@@ -19,6 +19,9 @@ faults: $(VENV)/installed  ## kill a small run at 20 random moments; nothing may
 
 bench: $(VENV)/installed  ## what a step, a loop, a trial and a report cost on this machine
 	$(BIN)/python -m study.bench --quick
+
+findings: $(VENV)/installed  ## hold the numbers of the texts to the committed tables; WRITE=--write corrects them
+	$(BIN)/python results/findings.py $(WRITE)
 
 check: $(VENV)/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
