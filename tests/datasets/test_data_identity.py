@@ -15,8 +15,9 @@ from small_archives import IN_MEMORY, WRITERS, write_small
 from search_spaces.sweep import Scale, Sweep
 from study.config import TrialConfig
 from study.datasets import DATASETS, ImageData, load_dataset, readers
+from study.options import Options
 from study.planning.plan import Plan, make_plan
-from study.prepare import Options, prepared_run
+from study.prepare import prepared_run
 from study.records import TableWriter
 from study.replay import replay
 from study.run import main

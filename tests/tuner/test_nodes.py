@@ -170,12 +170,12 @@ from functools import partial
 from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
-from study.tuner.gpu_memory import Cards
+from study.tuner.gpu_memory import GpuMemory
 from study.options import Options
 from study.sweeps import NamedSweep
 
 launch.execute = partial(launch.execute, trainable=sleeping_trial)
-Cards.smallest_bytes = lambda self: {card_bytes}
+GpuMemory.smallest_bytes = lambda self: {card_bytes}
 sweep = Sweep(
     compare={{"depth": {depths}}},
     search=lambda fields: {{"learning_rate": Float(0.01, 0.3, log=True)}},
