@@ -7,7 +7,7 @@ import pytest
 from study.analysis import importance, search_table
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def quick_importances() -> Iterator[None]:
     """Draw importances in a twentieth of their time: what they say is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
