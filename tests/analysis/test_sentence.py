@@ -46,7 +46,7 @@ def noise(recipes: int, depths: tuple[int, ...], seed: int) -> pd.DataFrame:
 
 def test_the_sentence_says_better_exactly_where_the_corrected_table_does() -> None:
     said = set()
-    for seed in range(25):
+    for seed in range(20, 40):  # in 37 there is a better one
         rows = noise(4, (20, 44), seed)
         pairs, text = paired_comparisons(rows), answer(rows)
         leader = depth_curve(rows).query("depth == 44").sort_values("mean", ascending=False)["recipe"].tolist()[:2]

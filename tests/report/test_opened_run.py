@@ -187,6 +187,6 @@ def test_a_search_among_sizes_is_held_against_the_whole_set(run: OpenedRun) -> N
 
 
 def test_runs_from_before_the_nearest_neighbour_open() -> None:
-    (part,) = open_run(REFERENCE / "depth_sweep-quick").parts
+    (part,) = open_run(REFERENCE / "modulation_sweep-quick").parts
     assert list(part.levels) == ["linear baseline"]
     assert part.nearest_neighbor_baseline is None

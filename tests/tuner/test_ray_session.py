@@ -70,7 +70,8 @@ def raise_if_any(error: Exception | None) -> None:
 @pytest.mark.usefixtures("ray_session")
 def test_a_ray_of_our_own_listens_on_this_machine_alone_and_apart_from_our_signals() -> None:
     """Every port of every process; and none of them is in the group that a terminal signals."""
-    processes = [child for child in psutil.Process().children(recursive=True) if "ray" in " ".join(child.cmdline())]
+    children = psutil.Process().children(recursive=True)  # other tests leave some that are not Ray's
+    processes = [child for child in children if any("/ray/" in word or "ray::" in word for word in child.cmdline())]
     listening = [
         connection.laddr.ip
         for process in [psutil.Process(), *processes]
