@@ -12,7 +12,7 @@ from study.datasets import AnyData, MissingDataset, StreamedData, load_dataset, 
 from study.options import Options
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
-from study.records import Row, read_arrow, recover
+from study.records import read_arrow, recover
 from study.search.cells import CellStudies
 from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
@@ -20,6 +20,7 @@ from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
 from study.store.run_file import confirm_seeds, open_run_file, read_run_file, save_run_file
+from study.store.schemas import Row
 from study.store.storage import JOURNAL, RUN_FILE, Storage, read_json
 from study.terminal import plural
 

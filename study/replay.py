@@ -10,7 +10,8 @@ from rich.console import Console
 
 from study.config import TrialConfig, parse_config
 from study.datasets import AnyData, load_dataset
-from study.records import SCHEMAS, locate_run, read_arrow
+from study.records import locate_run, read_arrow
+from study.store.schemas import SCHEMAS
 from study.store.storage import RUN_FILE, Storage, read_json
 from study.trainer import train
 

@@ -13,9 +13,9 @@ from search_spaces.sweep import Sweep
 from study.bench.__main__ import build_parser as bench_parser
 from study.cluster.__main__ import build_parser as cluster_parser
 from study.datasets.__main__ import build_parser as datasets_parser
-from study.records import SCHEMAS
 from study.report.__main__ import build_parser as report_parser
 from study.run import build_parser as run_parser
+from study.store.schemas import SCHEMAS
 from study.sweeps import load_sweep
 
 ROOT = Path(__file__).parent.parent

@@ -19,9 +19,10 @@ from study.launch import run_sweep
 from study.options import Options
 from study.planning.plan import Overrides, make_plan
 from study.prepare import prepared_run
-from study.records import SCHEMAS, read_table
+from study.records import read_table
 from study.run import main
 from study.search.cells import CellStudies
+from study.store.schemas import SCHEMAS
 from study.store.storage import Storage, read_json
 from study.sweeps import NamedSweep
 from study.trainer import Training

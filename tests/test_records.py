@@ -14,7 +14,8 @@ from table_rows import PROVENANCE, trial, write_trial
 
 from study import records
 from study.config import TrialConfig
-from study.records import SCHEMAS, TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover, to_arrow
+from study.records import TRIALS_PER_PART, TableWriter, read_arrow, read_table, recover
+from study.store.schemas import SCHEMAS, to_arrow
 from study.store.storage import Storage, write_json
 
 

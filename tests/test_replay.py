@@ -10,8 +10,9 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.datasets import load_dataset
-from study.records import SCHEMAS, TableWriter, locate_run, read_arrow
+from study.records import TableWriter, locate_run, read_arrow
 from study.replay import recorded_config, replay
+from study.store.schemas import SCHEMAS
 from study.store.storage import Storage, write_json
 from study.trainer import train
 

@@ -28,8 +28,9 @@ from study.launch import Silence, execute
 from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import prepared_run
-from study.records import SCHEMAS, read_table
+from study.records import read_table
 from study.store.provenance import ROOT
+from study.store.schemas import SCHEMAS
 from study.store.storage import RESULTS
 from study.sweeps import load_sweep
 from study.tuner.display import Display

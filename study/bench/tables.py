@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from study.analysis.curves import depth_curve
 from study.bench.measurement import Row, Setting, Target
 from study.config import TrialConfig
-from study.records import FIRST_VERSION, SCHEMAS, TRIALS_PER_PART, read_arrow, read_table
+from study.records import FIRST_VERSION, TRIALS_PER_PART, read_arrow, read_table
 from study.report.page import write_report
+from study.store.schemas import SCHEMAS
 from study.store.storage import RUN_FILE, Storage, write_json
 from study.training.memory import peak_memory_bytes
 

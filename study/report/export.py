@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from study.records import SCHEMAS, read_arrow
+from study.records import read_arrow
 from study.report.opened_run import OpenedRun
 from study.search.journal import is_whole
 from study.store.locations import safe_name
+from study.store.schemas import SCHEMAS
 from study.store.storage import JOURNAL
 from study.terminal import plural
 

@@ -13,9 +13,10 @@ from study.analysis.comparison import contrast_of
 from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
-from study.records import SCHEMAS, locate_run, read_arrow
+from study.records import locate_run, read_arrow
 from study.search.optuna_trials import all_failed
 from study.store.run_file import read_run_file
+from study.store.schemas import SCHEMAS
 from study.store.storage import Storage
 
 LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"

@@ -6,8 +6,9 @@ import pandas as pd
 
 from study.analysis.curves import depth_curve
 from study.bench.tables import RECIPES, GeneratedRun
-from study.records import SCHEMAS, read_table
+from study.records import read_table
 from study.report.opened_run import open_run
+from study.store.schemas import SCHEMAS
 from study.store.storage import Storage
 
 
