@@ -40,8 +40,9 @@ from study.analysis.scores import (
 )
 from study.analysis.words import EQUAL, IS_BETTER, LEVEL_WITHIN, NO_SEEDS, NOT_TOLD_APART, SAME_DIFFERENCE
 
+ENDS = ("low", "high", "bootstrap_low", "bootstrap_high", "level_low", "level_high")
 COMPARED = (
-    *("a", "b", "difference", "low", "high", "bootstrap_low", "bootstrap_high", "level_low", "level_high"),
+    *("a", "b", "difference", *ENDS),
     *("images", "image_error", "beats", "beats_low", "beats_high", "p_value", "pairs"),
 )
 Array = npt.NDArray[np.floating[Any]]
@@ -118,7 +119,7 @@ def measured(differences: Array, generator: np.random.Generator) -> dict[str, fl
     mean, low, high, pairs = mean_interval(differences, generator)
     bootstrap = bootstrap_t_interval(differences, generator)[1:3]
     ends = np.clip((low, high, *bootstrap, *student_interval(differences, 1.0 - LEVEL)[1:3]), -1.0, 1.0)
-    intervals = dict(zip(COMPARED[3:9], ends.tolist(), strict=True))
+    intervals = dict(zip(ENDS, ends.tolist(), strict=True))
     return {"difference": mean, **intervals, "p_value": paired_p_value(differences), "pairs": pairs}
 
 

@@ -42,10 +42,8 @@ from study.analysis.words import (
 from study.terminal import plural
 
 DEPTH_AND_RECIPE = {"depth", "recipe"}
-TOLD_FAILURES = (
-    "not_evaluated",
-    "not_generalized",
-)  # Seeds that do not learn are told of as at chance, or by the mean.
+# Seeds that do not learn are told of as at chance, or by the mean.
+TOLD_FAILURES = ("not_evaluated", "not_generalized")
 NO_PAIR = "; no verdict, for they differ in "
 ACTIVATION = ("activation_slope", "norm_bias_init")  # All 0: a ReLU as it is known.
 

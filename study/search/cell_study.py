@@ -16,8 +16,9 @@ from search_spaces.sweep import CellResult
 from study.config import CONFIRM, SEARCH, Proxy, TrialConfig
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
-from study.search.optuna_trials import FinishedTrial, Row, all_failed, outcome
+from study.search.optuna_trials import FinishedTrial, all_failed, outcome
 from study.search.samplers import SearchMethod
+from study.store.schemas import Row
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from study.config import TrialConfig
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
 from study.search.cell_study import CellStudy, PlannedTrial
-from study.search.optuna_trials import FinishedTrial, Row
+from study.search.optuna_trials import FinishedTrial
 from study.search.samplers import SearchMethod
+from study.store.schemas import Row
 
 
 class CellStudies:

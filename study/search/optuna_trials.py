@@ -8,9 +8,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-WORST_ACCURACY = 0.0  # what a diverged trial is told as: accuracies are never below it
+from study.store.schemas import Row
 
-Row = Mapping[str, Any]
+WORST_ACCURACY = 0.0  # what a diverged trial is told as: accuracies are never below it
 
 
 @dataclass(frozen=True)
