@@ -62,7 +62,7 @@ def run_sweep(
 def execute(
     prepared: PreparedRun, options: Options, display: Display, trainable: Callable[..., None] = run_trial
 ) -> None:
-    """Run the jobs that are missing, or as many as the time budget allows; `trainable` trains one.
+    """Run the trials that are missing, or as many as the time budget allows; `trainable` trains one.
 
     Raises:
         ValueError: no node, there or to be added, can hold a trial, or no cluster answers.

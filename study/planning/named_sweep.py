@@ -37,7 +37,7 @@ def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any
         raise ValueError(f"{where} does not work: {one_line(error)}") from error
 
 
-MAPPINGS = ("compare", "scales", "fixed", "search_fixed", "published")
+MAPPINGS = ("compare", "scales", "fixed", "search_fixed", "published", "remarks")
 
 
 def check_types(declared: Sweep | Scale, where: str = "") -> None:
