@@ -47,7 +47,8 @@ def time_to_twin(
     axes = [name for name in by if name not in ("recipe", "architecture", "cell")]
     plain, residual = (rows[rows["architecture"] == kind] for kind in ("plain", "residual"))
     pairs = plain.merge(residual[~residual["diverged"]], on=[*axes, "seed"], suffixes=("", "_twin"))
-    pairs["alike"] = sum(pairs[name].eq(pairs[f"{name}_twin"]).astype(int) for name in LIKENESS)
+    compared = [name for name in LIKENESS if name not in axes]
+    pairs["alike"] = (pairs[compared] == pairs[[f"{name}_twin" for name in compared]].to_numpy()).sum(axis=1)
     ranked = pairs.sort_values(["alike", "cell_twin"], ascending=[False, True], kind="stable")
     best = ranked.groupby(list(by), dropna=False, observed=True)["cell_twin"].transform("first")
     chosen = ranked[ranked["cell_twin"] == best].sort_index()

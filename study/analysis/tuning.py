@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.scores import KNOWN_POINT, select
+from study.analysis.scores import KNOWN_POINT, comparable, select
 from study.config import TrialConfig
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -97,12 +97,13 @@ def _allowed(field: str) -> tuple[float, float]:
 def best_settings(trials: pd.DataFrame, *, by: Sequence[str], knob: str) -> pd.DataFrame:
     """How the best value of a searched field moves, such as with `by=("depth", "recipe")`.
 
-    Columns: the `by` names; best, the value of the best trial; least and most, over the trials within `NEAR_BEST` of
-    its accuracy; near, how many those are; val_accuracy; trials. A wide range: the field hardly matters there.
+    Columns: the `by` names; best, the value of the best trial, null as the choice `none`; least and most, over the
+    trials within `NEAR_BEST` of its accuracy; near, how many those are; val_accuracy; trials. A wide range: the field
+    hardly matters there.
     """
     axes = list(by)
     rows = _finished(trials, [*axes, knob])
-    rows = rows[rows[knob].notna()]
+    rows = rows.assign(**{knob: comparable(rows[knob])})
     top = rows.groupby(axes, dropna=False)["val_accuracy"].transform("max")
     near = rows[rows["val_accuracy"] >= top - NEAR_BEST].groupby(axes, dropna=False)[knob]
     best = _best(rows, axes).set_index(axes).rename(columns={knob: "best"})
