@@ -20,6 +20,7 @@ from study.options import Options
 from study.planning.plan import Overrides, make_plan
 from study.prepare import prepared_run
 from study.records import read_table
+from study.report.page import FAILED
 from study.run import main
 from study.search.cells import CellStudies
 from study.store.schemas import SCHEMAS
@@ -86,6 +87,7 @@ def test_the_run_file_declares_the_run(my_sweep: str) -> None:
     assert not Path("results/named/ray").exists()
 
 
+@pytest.mark.slow
 def test_failures_and_divergence_leave_rows_and_the_run_goes_on(
     tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +128,7 @@ def check_journal(run: Path, trials: pd.DataFrame) -> None:
         assert told == {trial_id: states[status] for trial_id, status in rows.status.items()}
 
 
+@pytest.mark.slow
 def test_a_run_whose_first_trials_all_fail_alike_stops_and_shows_the_error_once(
     my_sweep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +144,7 @@ def broken_trial(config: dict, *, data: dict) -> None:
     raise ZeroDivisionError("always")
 
 
+@pytest.mark.slow
 def test_data_travels_once_and_is_mapped_without_a_copy(my_sweep: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=looking_trial))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -158,6 +162,7 @@ def looking_trial(config: dict, *, data: dict) -> None:
     trainable.run_trial(config, data=data)
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
     assert main([my_sweep, "--time-budget", "1s"]) == 0
     assert len(read_table("my_sweep-quick", "trials")) < 8
@@ -166,6 +171,7 @@ def test_a_time_budget_ends_a_run_in_good_order(my_sweep: str) -> None:
     )  # it says nothing of the whole
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_in_good_order(
     my_sweep: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,3 +249,37 @@ def test_fresh_starts_anew(tiny_sweep: NamedSweep) -> None:
     with prepared_run(make_plan(tiny_sweep, overrides=overrides), Options(fresh=True), print) as prepared:
         assert prepared.finished_trials == []
     assert len(first) == 3
+
+
+TYPED_FILE = """
+\"\"\"Which values does a search take?\"\"\"
+from search_spaces.sweep import Choice, Scale, Sweep
+
+sweep = Sweep(
+    compare={"learning_rate_drops": ((0.5,), (0.5, 0.75))},
+    search=lambda cell: {
+        "gradient_clip": Choice([None, 0.5, 2.0]),
+        "compile_step": Choice([False]),
+        "nesterov": Choice([True, False]),
+        "initializer": Choice(["he", "orthonormal"]),
+        "width": Choice([8, 16]),
+        "momentum": Choice([0.5, 0.9]),
+    },
+    fixed={"depth": 8, "batch_size": 256, "steps": 3, "dataset": "digits"},
+    trials_per_cell=4,
+    confirm_seeds=1,
+    scales={"quick": Scale()},
+)
+"""
+
+
+@pytest.mark.slow
+def test_a_search_takes_values_of_every_type(elsewhere: Path) -> None:
+    """Null, bool, list, text and numbers, as choices and as an axis: to the tables, the page and the text."""
+    (elsewhere / "typed.py").write_text(TYPED_FILE)
+    assert main(["typed.py"]) == 0
+    trials = read_table("typed-quick", "trials")
+    assert trials.status.value_counts().to_dict() == {"ok": 10}
+    assert trials.gradient_clip.isna().any()
+    assert trials.learning_rate_drops.map(len).value_counts().to_dict() == {1: 5, 2: 5}
+    assert FAILED.partition(" ({kind}")[0] not in Path("results/typed-quick/report.html").read_text()

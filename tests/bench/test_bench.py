@@ -238,6 +238,7 @@ def test_trial_ends_are_counted_once_all_workers_are_up():
     assert all(row.target is None for row in machine.scaling_rows(1, watch))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_trivial_trials_run_through_the_study_and_through_ray_alone(tiny_plan: Plan, tmp_path: Path):
     rows = list(machine.measure_run(tiny_plan, str(tmp_path)))

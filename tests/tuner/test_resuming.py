@@ -156,6 +156,7 @@ def dying_trial(config: dict, *, data: dict, checkpoints: object) -> None:
         Training.run_epoch = original
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_trial_whose_worker_is_killed_goes_on_and_leaves_the_same_rows(
     long_sweep: NamedSweep, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
