@@ -14,7 +14,8 @@ from study.config import CONFIRM
 from study.report.blocks import Block, Section, table
 from study.report.charts import line_names, log_axis, titled
 from study.report.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import Part
 
 MAP_BYTES = 1_000_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
 MAPPED = {
@@ -23,6 +24,7 @@ MAPPED = {
     "singular_value_max": "greatest singular value (log10)",
 }
 MIN_MAP_BYTES = 1_000  # No trial's maps take less: more trials than MAP_BYTES allows need not be read.
+MAP_COLUMNS = ("error_norm", "modulation_factor", "singular_value_max")
 NO_VALUE = 255  # The byte of a cell that has none; values take 0 to 254.
 
 INTRO = (
@@ -119,8 +121,7 @@ def trial_maps(run: OpenedRun, trials: pd.DataFrame) -> dict[str, Any]:
         cell, epoch by epoch, 0 to 254 between low and high.
     """
     chosen = most_wanted(trials)["trial_id"].head(MAP_BYTES // MIN_MAP_BYTES).tolist()
-    columns = ("epoch", "layer", "error_norm", "modulation_factor", "singular_value_max")
-    layers = run.layers(chosen, columns)
+    layers = run.layers(chosen, ("epoch", "layer", *MAP_COLUMNS))
     by_trial = dict(list(layers.groupby("trial_id", observed=True)))
     packed, spent = {}, 0
     for trial_id in chosen:
@@ -131,17 +132,25 @@ def trial_maps(run: OpenedRun, trials: pd.DataFrame) -> dict[str, Any]:
 
 
 def _packed(layers: pd.DataFrame) -> dict[str, Any]:
-    layers = layers[~layers.duplicated(["epoch", "layer"])].set_index(["epoch", "layer"])
-    error, factor, singular = (
-        thinned(layers[name].unstack("layer").sort_index()).astype(np.float64)
-        for name in ("error_norm", "modulation_factor", "singular_value_max")
-    )
+    epochs, rows = np.unique(layers["epoch"], return_inverse=True)
+    numbers, columns = np.unique(layers["layer"], return_inverse=True)
+    grids = np.full((len(MAP_COLUMNS), len(epochs), len(numbers)), np.nan)
+    grids[:, rows, columns] = layers[list(MAP_COLUMNS)].to_numpy(dtype=np.float64).T
+    kept = thinned(pd.DataFrame(index=epochs, columns=numbers))
+    error, factor, singular = grids[:, np.isin(epochs, kept.index)][:, :, np.isin(numbers, kept.columns)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        top = error.where(error > 0).ffill(axis=1).iloc[:, -1]
-        grids = (np.log10(error.div(top, axis=0)), np.log10(factor), np.log10(singular))
-        maps = {name: _bytes(np.asarray(grid, dtype=np.float64)) for name, grid in zip(MAPPED, grids, strict=True)}
+        logs = (np.log10(error / _top(error)), np.log10(factor), np.log10(singular))
+    maps = {name: _bytes(grid) for name, grid in zip(MAPPED, logs, strict=True)}
     shown = {name: one for name, one in maps.items() if one is not None}
-    return {"epochs": error.index.tolist(), "layers": error.columns.tolist(), "maps": shown}
+    return {"epochs": kept.index.tolist(), "layers": kept.columns.tolist(), "maps": shown}
+
+
+def _top(error: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each epoch's error at its topmost layer that has one, (epochs, 1); NaN where none has."""
+    known = error > 0
+    last = error.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    top = error[np.arange(len(error)), last]
+    return np.where(known.any(axis=1), top, np.nan)[:, None]
 
 
 def _bytes(grid: npt.NDArray[np.float64]) -> dict[str, Any] | None:
