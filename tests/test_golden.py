@@ -22,7 +22,7 @@ from photographs import write_folder
 from study.config import TrialConfig
 from study.datasets import AnyData, ImageData, load_dataset
 from study.report.opened_run import open_run
-from study.report.page import render_page
+from study.report.page import FAILED, render_page
 from study.trainer import train
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,6 +32,7 @@ RUNS = sorted(run.name for run in REFERENCE.iterdir())
 TOLERANCE = 0.02  # relative, and as much in absolute terms: two epochs amplify the last digit by far less
 CLOCK = ("seconds", "images_per_second")
 UNTOLD = ("written", "commit")  # lines of a page that no two times share
+FAILURE = FAILED.partition(" ({kind}")[0]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -103,6 +104,8 @@ def test_records_are_what_they_were(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_pages_say_what_they_said(run: str) -> None:
     old, new = (GOLDEN / f"{run}.txt").read_text().splitlines(), page_of(run)
+    assert "What to distrust" in new
+    assert not any(line.startswith(FAILURE) for line in new)
     assert [line for line, other in zip(new, old, strict=False) if not close(parts(other), parts(line))] == []
     assert len(old) == len(new)
 

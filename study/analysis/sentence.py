@@ -73,49 +73,69 @@ def answer(
     axes = list(by) or ["cell"]
     known = select(trials, axes)
     trials = trials.assign(**{name: comparable(known[name]) for name in axes})
-    curve = depth_curve(trials, metric=metric, by=axes, generator=generator)
-    missing = _unconfirmed(trials, curve, axes)
-    if curve.empty:
-        return f"Nothing is confirmed yet{_search_so_far(trials)}."
-    found = _findings(trials, contrast_of(known, axes) or "", axes, metric, generator)
-    given = (linear_baseline, nearest_neighbor_baseline)
-    linear, neighbor = (None if one is None else baseline_accuracy(one, metric) for one in given)
-    told = (found, linear, neighbor, seeded(generator))
-    if set(axes) != DEPTH_AND_RECIPE:
-        return _Teller(axes, axes, "cell", *told).sentence("", curve, curve.iloc[:0], missing)
-    deepest = curve[curve["depth"] == curve["depth"].max()]
-    plain = deepest["architecture"] == "plain"
-    teller = _Teller(axes, ["recipe"], "plain recipe", *told)
-    return teller.sentence(f" at depth {deepest['depth'].iloc[0]}", deepest[plain], deepest[~plain], missing)
+    contrast = contrast_of(trials, axes)
+    found = Findings(
+        trials=trials,
+        axes=axes,
+        contrast=contrast or "",
+        curve=depth_curve(trials, by=axes, metric=metric, generator=generator),
+        pairs=pairs_of(trials, axes, contrast, metric=metric, generator=generator),
+        outcomes=training_outcomes(trials, by=axes),
+    )
+    levels = (linear_baseline, nearest_neighbor_baseline)
+    linear, neighbor = (None if level is None else baseline_accuracy(level, metric) for level in levels)
+    return sentence(found, linear, neighbor, generator)
 
 
-class _Findings(NamedTuple):
-    """What the sentence takes its words from.
+def pairs_of(trials: pd.DataFrame, axes: Sequence[str], contrast: str | None, **given: Any) -> pd.DataFrame:
+    """`paired_comparisons` between the values of the contrast, at equal values of all other axes; none without one."""
+    within = [name for name in axes if name != contrast]
+    if contrast is None:
+        return pd.DataFrame(columns=[*within, "a", "b"])
+    return paired_comparisons(trials, between=contrast, within=within, **given)
+
+
+class Findings(NamedTuple):
+    """What a sentence takes its words from: a run's trials, and the tables made of them by equal axes and metric.
 
     Attributes:
-        pairs: `paired_comparisons` between the values of `contrast`, which is empty where nothing is compared.
-        images: how many the metric is measured on; NaN where unknown.
+        axes: at least one, `comparable` in `trials`.
+        contrast: the axis whose values are compared; empty where nothing is.
+        pairs: of `pairs_of`.
     """
 
-    scores: pd.DataFrame
+    trials: pd.DataFrame
+    axes: list[str]
     contrast: str
+    curve: pd.DataFrame
     pairs: pd.DataFrame
-    images: float
     outcomes: pd.DataFrame
 
 
-def _findings(
-    trials: pd.DataFrame, contrast: str, axes: list[str], metric: str, generator: np.random.Generator | None
-) -> _Findings:
-    confirmed = confirmed_rows(trials, metric, axes)
-    if DATA_SET not in axes:
+def sentence(
+    found: Findings, linear: float | None, neighbor: float | None, generator: np.random.Generator | None = None
+) -> str:
+    """Say in one sentence what `answer` says, from tables that are known already and the baselines' accuracies."""
+    if found.curve.empty:
+        return f"Nothing is confirmed yet{_search_so_far(found.trials)}."
+    axes, curve = found.axes, found.curve
+    told = (found, *_seeds(found), linear, neighbor, seeded(generator))
+    missing = _unconfirmed(found.trials, curve, axes)
+    if set(axes) != DEPTH_AND_RECIPE:
+        return _Teller(axes, "cell", *told).sentence("", curve, curve.iloc[:0], missing)
+    deepest = curve[curve["depth"] == curve["depth"].max()]
+    plain = deepest["architecture"] == "plain"
+    teller = _Teller(["recipe"], "plain recipe", *told)
+    return teller.sentence(f" at depth {deepest['depth'].iloc[0]}", deepest[plain], deepest[~plain], missing)
+
+
+def _seeds(found: Findings) -> tuple[pd.DataFrame, float]:
+    """Scores by seed, and how many images they are measured on; ValueError where data sets mix."""
+    metric = str(found.curve["metric"].iloc[0])
+    confirmed = confirmed_rows(found.trials, metric, found.axes)
+    if DATA_SET not in found.axes:
         refuse_mixed(confirmed, [], [DATA_SET])
-    within = [name for name in axes if name != contrast]
-    pairs = pd.DataFrame(columns=[*axes, "a", "b"])
-    if contrast:
-        pairs = paired_comparisons(trials, between=contrast, within=within, metric=metric, generator=generator)
-    images = images_behind(confirmed[DATA_SET].unique(), metric)
-    return _Findings(seed_scores(confirmed, axes), contrast, pairs, images, training_outcomes(trials, by=axes))
+    return seed_scores(confirmed, found.axes), images_behind(confirmed[DATA_SET].unique(), metric)
 
 
 @dataclass(frozen=True)
@@ -124,12 +144,14 @@ class _Teller:
 
     Attributes:
         named: the axes that tell the cells of the sentence apart.
+        scores: by seed; `images`: how many they are measured on, NaN where unknown.
     """
 
-    axes: list[str]
     named: list[str]
     kind: str
-    found: _Findings
+    found: Findings
+    scores: pd.DataFrame
+    images: float
     baseline: float | None
     neighbor: float | None
     generator: np.random.Generator
@@ -161,7 +183,7 @@ class _Teller:
     def _score(self, cell: "pd.Series[Any]") -> str:
         share = f"share that trains {in_two_digits(cell['trained_low'], cell['trained_high'])}"
         slope = cell["activation_slope"]
-        told = "" if "activation_slope" in self.axes or pd.isna(slope) else f"; activation slope {slope:g}"
+        told = "" if "activation_slope" in self.found.axes or pd.isna(slope) else f"; activation slope {slope:g}"
         return f"{METRICS[cell['metric']].words} {score_words(cell)} ({share}{told})"
 
     def _comparisons(self, leader: "pd.Series[Any]", rivals: pd.DataFrame, ranked: pd.DataFrame) -> str:
@@ -176,7 +198,7 @@ class _Teller:
         found = mean_difference(self._seeds(leader), self._seeds(rival), self.generator)
         if found.n == 0:
             return f"without equal seeds to compare with {cell_name(rival, self.named)}"
-        apart = [name for name in self.axes if name != self.found.contrast and leader[name] != rival[name]]
+        apart = [name for name in self.found.axes if name != self.found.contrast and leader[name] != rival[name]]
         told = found.n >= VERDICT_FROM and not apart
         word = beside(*self._verdict(leader, rival)) if told else without_verdict(found.mean)
         why = f"{NO_PAIR}{', '.join(apart)}" if apart and found.n >= VERDICT_FROM else ""
@@ -189,7 +211,7 @@ class _Teller:
         """The verdict of the two cells' row among the pairs, and its difference as seen from the leader."""
         pairs, contrast = self.found.pairs, self.found.contrast
         sides = {leader[contrast], rival[contrast]}
-        place = matches(pairs, {name: leader[name] for name in self.axes if name != contrast})
+        place = matches(pairs, {name: leader[name] for name in self.found.axes if name != contrast})
         (row,) = pairs[place & pairs["a"].isin(sides) & pairs["b"].isin(sides)].to_dict("records")
         return row["verdict"], row["difference"] if row["a"] == leader[contrast] else -row["difference"]
 
@@ -199,14 +221,14 @@ class _Teller:
         corrected = holm(np.array([paired_p_value(differences) for differences in above]))[first]
         mean = float(above[first].mean())
         row = measured(above[first] * np.copysign(1.0, mean), self.generator)
-        verdict = verdict_on({"a": "", **row, "images": self.found.images, "holm": corrected})
+        verdict = verdict_on({"a": "", **row, "images": self.images, "holm": corrected})
         word = beside(verdict, mean) if row["pairs"] >= VERDICT_FROM else without_verdict(mean)
         neighbor = "" if self.neighbor is None else f"; the nearest neighbour has {self.neighbor:.3f}"
         return f"{word} the linear baseline ({baseline:.3f}{neighbor})"
 
     def _seeds(self, cell: "pd.Series[Any]") -> "pd.Series[float]":
-        chosen = matches(self.found.scores, {name: cell[name] for name in self.axes})
-        return self.found.scores[chosen].set_index("seed")["score"]
+        chosen = matches(self.scores, {name: cell[name] for name in self.found.axes})
+        return self.scores[chosen].set_index("seed")["score"]
 
     def _beside_nothing(self, reference: pd.DataFrame) -> list[str]:
         parts = [f"{cell_name(cell, self.named)} has {self._score(cell)}" for _, cell in reference.iterrows()]
@@ -227,7 +249,7 @@ class _Teller:
         """Cells that learned, and what then failed in how many of their seeds: the means tell by how much."""
         parts, outcomes = [], self.found.outcomes
         for _, cell in cells.iterrows():
-            place = matches(outcomes, {name: cell[name] for name in self.axes})
+            place = matches(outcomes, {name: cell[name] for name in self.found.axes})
             (found,) = outcomes[place].to_dict("records")
             if found[failure]:
                 train, batch, running = (found[name] for name in MEANS)

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.analysis.curves import depth_curve
 from study.analysis.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
 from study.config import CONFIRM
 from study.report.export import EXPORTS, export_run
 from study.report.figures import FORMATS, depth_curve_figure, save_figure
 from study.report.layer_figures import error_figure, singular_value_figure
-from study.report.opened_run import OpenedRun, Part, open_run
+from study.report.opened_run import OpenedRun, open_run
 from study.report.page import REPORT, write_report
+from study.report.part import Part
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
 from study.store.locations import redacted_uri, safe_name
@@ -106,8 +106,7 @@ def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
 
 def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
     title = f"{run.name} on {part.dataset}"
-    curve = depth_curve(part.trials, by=part.axes)
-    yield f"depth_curve-{part.dataset}", depth_curve_figure(curve, part.baselines, title)
+    yield f"depth_curve-{part.dataset}", depth_curve_figure(part.curve, part.baselines, title)
     confirmed = part.trials[part.trials["phase"] == CONFIRM]
     by = ["depth", *part.lines]
     layers = run.layers(confirmed["trial_id"].tolist(), LAYER_COLUMNS)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.curves import depth_curve
 from study.analysis.images import ENOUGH_IMAGES, image_error, images_behind
 from study.analysis.scores import FAULTS, VERDICT_FROM
 from study.analysis.tuning import box_edges
 from study.config import CONFIRM, SEARCH
 from study.planning.settings import acting
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import LINEAR, Part
 from study.terminal import plural
 
 FEW_TRIALS = 8  # Fewer search trials a cell leave a recipe's score to where its known point happens to lie.
@@ -22,17 +22,16 @@ NEARLY_LINEAR = 0.6  # From about this activation slope on, a deep net is nearly
 
 def caveats_of(run: OpenedRun, part: Part) -> list[str]:
     """One sentence each, the gravest first; empty when there is nothing to say."""
-    curve = depth_curve(part.trials, by=part.axes)
     finders = (
         _missing(run),
         _declared(run),
-        _seeds(curve),
-        _images(part, curve),
+        _seeds(part.curve),
+        _images(part, part.curve),
         _failures(part.trials),
         _search(run, part),
         _outdone(run, part),
         _proxies(run, part),
-        _baseline(part, curve),
+        _baseline(part, part.curve),
     )
     return [*(sentence for finder in finders for sentence in finder), *_provenance(part.trials)]
 
@@ -142,7 +141,7 @@ def _proxies(run: OpenedRun, part: Part) -> Iterator[str]:
 
 
 def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:
-    accuracy = (part.linear_baseline or {}).get("validation_accuracy")
+    accuracy = part.levels.get(LINEAR)
     if accuracy is not None and len(curve) and curve["mean"].max() < accuracy:
         yield f"No cell beats logistic regression on the pixels ({accuracy:.3f})."
     slopes = curve["activation_slope"].dropna().astype(np.float64) if len(curve) else curve

@@ -8,11 +8,11 @@ import pandas as pd
 
 from study.analysis.comparison import paired_comparisons
 from study.analysis.scores import comparable
-from study.analysis.sentence import answer
 from study.config import CONFIRM, HOUSEKEEPING, TrialConfig
 from study.report.blocks import Block, Section, number, table
 from study.report.charts import dot_chart, line_names
-from study.report.opened_run import BASELINES, OpenedRun, Part
+from study.report.opened_run import BASELINES, OpenedRun
+from study.report.part import Part
 from study.terminal import plural
 
 MAX_DIFFERENCES = 60
@@ -40,8 +40,7 @@ def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
 
 
 def _differences(run: OpenedRun, other: OpenedRun, mine: Part, theirs: Part) -> list[Block]:
-    said = answer(theirs.trials, theirs.linear_baseline, theirs.nearest_neighbor_baseline, by=theirs.axes)
-    blocks = [Block(f"{other.name} on {theirs.dataset}", said)]
+    blocks = [Block(f"{other.name} on {theirs.dataset}", theirs.answer)]
     axes = list(dict.fromkeys([*mine.axes, *theirs.axes]))  # what one of them does not compare, its config has fixed
     settings = ", ".join(name.replace("_", " ") for name in axes) or "name"
     here, there = _labels(run, other)

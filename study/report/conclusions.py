@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from search_spaces.sweep import CellResult
 from study.analysis.scores import scored
 from study.config import CONFIRM
-from study.report.opened_run import LINEAR, OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import LINEAR, Part
 from study.sweeps import list_sweeps
 
 

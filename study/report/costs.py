@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.cost import cost_table, divergence_map, expected_best_by_trials, pareto_front
-from study.analysis.curves import depth_curve
 from study.analysis.scores import FAULTS, at_chance, scored
 from study.config import CONFIRM
 from study.report.blocks import DASH, Block, Section, seconds, table
@@ -24,7 +23,8 @@ from study.report.charts import (
     point_chart,
     titled,
 )
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import Part
 from study.report.sections import WORDS
 from study.report.targets import target_blocks
 from study.terminal import plural
@@ -42,7 +42,7 @@ MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged o
 
 def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
     """Seconds by depth, time to targets, Pareto front, what more trials would bring, where training diverges."""
-    axes = part.axes or ["cell"]
+    axes = part.names
     blocks = [_costs(run, part, axes), *target_blocks(run, part), *_front(part, axes), *_divergence(run, part)]
     return Section(anchor, "Cost, and where training diverges", "", [*blocks, _expected(run, part)])
 
@@ -66,9 +66,8 @@ def _costs(run: OpenedRun, part: Part, axes: list[str]) -> Block:
 
 
 def _front(part: Part, axes: list[str]) -> Iterator[Block]:
-    curve = depth_curve(part.trials, by=axes)
     costs = cost_table(part.trials[part.trials["phase"] == CONFIRM], by=axes)
-    cells = curve.merge(costs[[*axes, "median_seconds"]], on=axes).dropna(subset=["median_seconds"])
+    cells = part.curve.merge(costs[[*axes, "median_seconds"]], on=axes).dropna(subset=["median_seconds"])
     if cells.empty or costs["device"].nunique() != 1:
         return
     front = cells[pareto_front(cells, best="mean", cost="median_seconds")].sort_values("median_seconds")
@@ -113,7 +112,7 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
 
 def _expected(run: OpenedRun, part: Part) -> Block:
     title = "Expected best accuracy against the number of search trials"
-    axes = part.axes or ["cell"]
+    axes = part.names
     if not run.knobs:
         return Block(title, "The run searches nothing.")
     try:

@@ -9,60 +9,18 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from study.analysis.comparison import contrast_of
 from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
 from study.records import locate_run, read_arrow
+from study.report.part import LINEAR, NEIGHBOR, Part
 from study.search.optuna_trials import all_failed
 from study.store.run_file import read_run_file
 from study.store.schemas import SCHEMAS
 from study.store.storage import Storage
 
-LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
 BASELINES = {LINEAR: "linear_baseline", NEIGHBOR: "nearest_neighbor_baseline"}  # words to the key of run.json
 UNKNOWN_SAMPLER = "a sampler that run.json does not name"
-
-
-@dataclass(frozen=True)
-class Part:
-    """The trials of one data set: accuracies on different sets are never put in one table or figure.
-
-    Attributes:
-        axes: the compared names, `dataset` left out.
-        baselines: those of the images that all of them see, by BASELINES' words; none while they are not computed, and
-            none where cells see images of other sizes or train on other numbers of them.
-    """
-
-    dataset: str
-    trials: pd.DataFrame
-    axes: list[str]
-    baselines: Baselines
-
-    @property
-    def linear_baseline(self) -> Mapping[str, float] | None:
-        """Logistic regression, which verdicts are held against."""
-        return self.baselines.get(LINEAR)
-
-    @property
-    def nearest_neighbor_baseline(self) -> Mapping[str, float] | None:
-        """The nearest neighbour, which is one more number beside it."""
-        return self.baselines.get(NEIGHBOR)
-
-    @property
-    def levels(self) -> dict[str, float]:
-        """Validation accuracy of each baseline."""
-        return {words: baseline["validation_accuracy"] for words, baseline in self.baselines.items()}
-
-    @property
-    def lines(self) -> list[str]:
-        """The axes other than depth: one line of a depth curve for each combination of their values."""
-        return [name for name in self.axes if name != "depth"]
-
-    @property
-    def contrast(self) -> str | None:
-        """The axis whose values are compared on equal seeds (`contrast_of`)."""
-        return contrast_of(self.trials, self.axes)
 
 
 @dataclass(frozen=True)
@@ -94,9 +52,13 @@ class OpenedRun:
         """The compared names, in the order in which the sweep declares them."""
         return list(next(iter(self.facts["compared"].values()), {}))
 
-    @property
-    def parts(self) -> Iterator[Part]:
-        """Each data set by itself, in order of appearance.
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Each data set by itself, in order of appearance."""
+        return list(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        """The rows of each data set, ready to be compared.
 
         Lists are text, and so is an axis that has nulls or no numbers (`comparable`): any field can be an axis.
         """

@@ -6,6 +6,7 @@ escapes, and the page's script puts them into the document as text. A content se
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +17,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from study.analysis.curves import depth_curve
 from study.analysis.scores import select
-from study.analysis.sentence import answer
 from study.report.blocks import Block, Section
 from study.report.caveats import caveats_of
 from study.report.commands import commands_of
@@ -26,7 +25,8 @@ from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
 from study.report.costs import cost_section
 from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import Part
 from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
 from study.store.storage import Storage
@@ -37,6 +37,7 @@ MAX_TRIALS = 3_000  # Of the table in the page: a row takes about 350 bytes.
 ERROR_CHARACTERS = 300  # Of a failed trial's error: its last lines.
 MEASURES = ("val_accuracy", "test_accuracy", "train_loss", "val_loss", "epochs_completed", "train_seconds")
 DIGITS = 5
+FAILED = "This section could not be made ({kind}: {message}). The rest of the page does not depend on it."
 
 
 def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
@@ -75,27 +76,30 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
 
 def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
     """All of one data set: answer, picture, warnings, sections."""
-    makers = {"accuracy": curve_section, "comparisons": comparison_section}
-    sections = [maker(part, f"{name}-{number}") for name, maker in makers.items()]
-    sections += [
-        maker(run, part, f"{name}-{number}")
-        for name, maker in {"mattered": tuning_section, "cost": cost_section, "isometry": layer_section}.items()
-    ]
-    curve = depth_curve(part.trials, by=part.axes)
+    makers: dict[str, tuple[str, Callable[[str], Section]]] = {
+        "accuracy": ("Accuracy", lambda anchor: curve_section(part, anchor)),
+        "comparisons": ("Comparisons", lambda anchor: comparison_section(part, anchor)),
+        "mattered": ("What mattered", lambda anchor: tuning_section(run, part, anchor)),
+        "cost": ("Cost", lambda anchor: cost_section(run, part, anchor)),
+        "isometry": ("Isometry", lambda anchor: layer_section(run, part, anchor)),
+    }
+    sections = [_or_failure(title, f"{name}-{number}", make) for name, (title, make) in makers.items()]
     return {
         "dataset": part.dataset,
         "conclusions": " ".join(conclusions_of(run, part)),
-        "answer": answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes),
-        "hero": picture(part, curve) if len(curve) else Block("", "No cell is confirmed yet."),
+        "answer": part.answer,
+        "hero": picture(part),
         "warnings": caveats_of(run, part),
-        "sections": _without_picture(sections),
+        "sections": sections,
     }
 
 
-def _without_picture(sections: list[Section]) -> list[Section]:
-    """The curve's section without its first block, which stands at the top of the page."""
-    first, *rest = sections
-    return [Section(first.anchor, first.title, first.intro, first.blocks[1:]), *rest]
+def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Section:
+    """The section, or one that says why it could not be made: the rest of the page stands without it."""
+    try:
+        return make(anchor)
+    except Exception as error:
+        return Section(anchor, title, FAILED.format(kind=type(error).__name__, message=str(error) or "no message"))
 
 
 def _section(section: Section, charts: list[Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
 from study.report.blocks import seconds
 from study.report.opened_run import OpenedRun, open_run
@@ -59,11 +58,9 @@ def _best(run: OpenedRun) -> str:
     """The cell with the highest confirmed mean on each data set, or the best search trial before there is any."""
     words = []
     for part in run.parts:
-        curve = depth_curve(part.trials, by=part.axes)
-        axes = part.axes or ["cell"]
-        if len(curve):
-            best = curve.sort_values("mean").iloc[-1]
-            words.append(f"{best['mean']:.3f} {cell_name(best, axes)}")
+        if len(part.curve):
+            best = part.curve.sort_values("mean").iloc[-1]
+            words.append(f"{best['mean']:.3f} {cell_name(best, part.names)}")
         elif part.trials["val_accuracy"].notna().any():
             words.append(f"{part.trials['val_accuracy'].max():.3f} in the search")
     return "; ".join(words)

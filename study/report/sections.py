@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-import pandas as pd
-
-from study.analysis.comparison import MARGIN, interquartile_means, paired_comparisons
-from study.analysis.curves import depth_curve
+from study.analysis.comparison import MARGIN, interquartile_means
 from study.analysis.images import ENOUGH_IMAGES, image_error, images_behind
-from study.analysis.outcomes import EVALUATION_MARGIN, FAILURES, GENERALIZATION_MARGIN, MEANS, training_outcomes
+from study.analysis.outcomes import EVALUATION_MARGIN, FAILURES, GENERALIZATION_MARGIN, MEANS
 from study.analysis.scores import METRICS
-from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
+from study.analysis.trainability import loss_bands, loss_fits
 from study.analysis.words import share_words
 from study.report.blocks import Block, Section, table
 from study.report.charts import (
@@ -18,9 +15,10 @@ from study.report.charts import (
     dot_chart,
     line_names,
 )
-from study.report.opened_run import Part
+from study.report.part import Part
 from study.terminal import plural
 
+NOT_YET = "No cell is confirmed yet."
 SHORT = 24  # A table of more rows than this is folded.
 WORDS = METRICS["val_accuracy"].words
 IMAGE_ERROR = "images' own error, \N{PLUS-MINUS SIGN}"
@@ -76,41 +74,30 @@ IQM_NOTE = (
 
 
 def curve_section(part: Part, anchor: str) -> Section:
-    """Depth curves (or dots), trainability limits, fits of the loss, and the numbers."""
-    curve = depth_curve(part.trials, by=part.axes)
-    if curve.empty:
-        return Section(anchor, "Accuracy", "No cell is confirmed yet.")
-    blocks = [picture(part, curve), _numbers(part, curve), *_outcomes(part)]
-    if has_depths(part, curve):
-        blocks += [_limits(part), *_fits(part, curve)]
-    return Section(anchor, "Accuracy against depth" if has_depths(part, curve) else "Accuracy", CURVE_NOTE, blocks)
+    """The numbers, what became of the seeds, trainability limits and fits of the loss."""
+    if part.curve.empty:
+        return Section(anchor, "Accuracy", NOT_YET)
+    blocks = [_numbers(part), *_outcomes(part)]
+    if part.has_depths:
+        blocks += [_limits(part), *_fits(part)]
+    return Section(anchor, "Accuracy against depth" if part.has_depths else "Accuracy", CURVE_NOTE, blocks)
 
 
-def has_depths(part: Part, curve: pd.DataFrame) -> bool:
-    """Whether there is a line to draw against depth."""
-    return "depth" in part.axes and bool(curve["depth"].nunique() > 1)
-
-
-def picture(part: Part, curve: pd.DataFrame, title: str = "Depth curves") -> Block:
+def picture(part: Part) -> Block:
     """The one picture that answers the question."""
-    if has_depths(part, curve):
-        return Block(title, "", curve_chart(curve, part.lines, WORDS, part.levels))
-    ranked = curve.sort_values("mean", ascending=False)
-    labels = line_names(ranked, part.axes or ["cell"]).tolist()
+    if part.curve.empty:
+        return Block("", NOT_YET)
+    if part.has_depths:
+        return Block("Depth curves", "", curve_chart(part.curve, part.lines, WORDS, part.levels))
+    ranked = part.curve.sort_values("mean", ascending=False)
+    labels = line_names(ranked, part.names).tolist()
     return Block("Cells", "Best first.", dot_chart(labels, ranked, ("mean", "low", "high"), WORDS))
 
 
-def with_test(part: Part, curve: pd.DataFrame) -> pd.DataFrame:
-    """A depth curve with what the same seeds reach on the test images: mean_test, low_test, high_test."""
-    axes = part.axes or ["cell"]
-    test = depth_curve(part.trials, by=axes, metric="test_accuracy")
-    return curve.merge(test[[*axes, "mean", "low", "high"]], on=axes, how="left", suffixes=("", "_test"))
-
-
-def _numbers(part: Part, curve: pd.DataFrame) -> Block:
-    numbers = with_test(part, curve)
+def _numbers(part: Part) -> Block:
+    numbers = part.tested_curve
     images = images_behind([part.dataset], "val_accuracy")
-    columns = {name: name for name in part.axes or ["cell"]} | {
+    columns = {name: name for name in part.names} | {
         **{"mean~low~high": f"{WORDS}, all seeds", "share": "trained"},
         **{"trained_mean~trained_mean_low~trained_mean_high": "mean of the trained", "image_error": IMAGE_ERROR},
         **{"mean_test~low_test~high_test": "test accuracy, all seeds", "seeds": "seeds", "diverged": "diverged"},
@@ -121,7 +108,7 @@ def _numbers(part: Part, curve: pd.DataFrame) -> Block:
         image_error=[image_error([mean], images) for mean in numbers["mean"]],
     )
     note, columns = _with_images(NUMBERS_NOTE, columns, images)
-    return table("The numbers", shown, columns, note=note, folded=len(curve) > SHORT)
+    return table("The numbers", shown, columns, note=note, folded=len(numbers) > SHORT)
 
 
 def _with_images(note: str, columns: dict[str, str], images: float) -> tuple[str, dict[str, str]]:
@@ -133,10 +120,10 @@ def _with_images(note: str, columns: dict[str, str], images: float) -> tuple[str
 
 def _outcomes(part: Part) -> Iterator[Block]:
     """What became of the seeds, where the run has measured what tells it."""
-    outcomes = training_outcomes(part.trials, by=part.axes)
+    outcomes = part.outcomes
     if outcomes[MEANS[0]].isna().all():
         return
-    columns = {name: name for name in part.axes or ["cell"]} | {
+    columns = {name: name for name in part.names} | {
         **dict(zip(MEANS, ("training accuracy", "validation, batch statistics", WORDS), strict=True)),
         **{"diverged": "diverged", **FAILURES, "seeds": "of seeds"},
     }
@@ -144,21 +131,21 @@ def _outcomes(part: Part) -> Iterator[Block]:
 
 
 def _limits(part: Part) -> Block:
-    limits = trainability_limits(part.trials, by=part.lines)
-    limits = limits.assign(
-        how=limits["method"].map(LIMIT_WORDS), **{name: limits[name].round(0) for name in ("limit", "low", "high")}
+    limits = part.limits.assign(
+        how=part.limits["method"].map(LIMIT_WORDS),
+        **{name: part.limits[name].round(0) for name in ("limit", "low", "high")},
     )
     columns = {name: name for name in part.lines}
     columns |= {"limit~low~high": "depth", "how": "how it is known", "trained": "seeds that get there", "seeds": "of"}
     return table("Trainability limit", limits, columns, note=LIMIT_NOTE)
 
 
-def _fits(part: Part, curve: pd.DataFrame) -> Iterator[Block]:
+def _fits(part: Part) -> Iterator[Block]:
     fits = loss_fits(part.trials, by=part.lines)
     if fits.empty:
         return
     bands = loss_bands(part.trials, by=part.lines)
-    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, curve, part.lines, WORDS))
+    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, part.curve, part.lines, WORDS))
     chosen = fits[fits["chosen"]]
     columns = {name: name for name in part.lines} | {
         **{"model": "model", "weight": "its Akaike weight", "exponent~exponent_low~exponent_high": "exponent"},
@@ -172,11 +159,10 @@ def comparison_section(part: Part, anchor: str) -> Section:
     between = part.contrast
     if between is None:
         return Section(anchor, "Comparisons", "Nothing to compare: only depths differ, if anything.")
-    within = [name for name in part.axes if name != between]
-    pairs = paired_comparisons(part.trials, between=between, within=within)
-    if pairs.empty:
+    if part.pairs.empty:
         return Section(anchor, "Comparisons", "No two cells are confirmed on equal seeds yet.")
-    pairs = pairs.sort_values(within, ascending=False, kind="stable")
+    within = part.within
+    pairs = part.pairs.sort_values(within, ascending=False, kind="stable")
     deepest = pairs[(pairs[within] == pairs[within].iloc[0]).all(axis=1)] if within else pairs
     labels = [f"{a} - {b}" for a, b in zip(deepest["a"], deepest["b"], strict=True)]
     place = ", ".join(f"{name} {deepest[name].iloc[0]}" for name in within)

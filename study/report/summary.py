@@ -10,18 +10,17 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from study.analysis.comparison import MARGIN, paired_comparisons
+from study.analysis.comparison import MARGIN
 from study.analysis.cost import non_dominated
 from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
-from study.analysis.sentence import answer
-from study.analysis.trainability import trainability_limits
 from study.analysis.words import is_clear, is_level, share_words
 from study.report.caveats import caveats_of
 from study.report.conclusions import conclusions_of
 from study.report.figures import depth_curve_figure, save_figure
-from study.report.opened_run import OpenedRun, Part
-from study.report.sections import SEEDS_ONLY, with_test
+from study.report.opened_run import OpenedRun
+from study.report.part import LINEAR, NEIGHBOR, Part
+from study.report.sections import SEEDS_ONLY
 from study.report.targets import twin_lines
 from study.store.locations import safe_name
 from study.store.storage import Storage
@@ -34,8 +33,10 @@ NOTE = (
     "1, the exact interval of their share, and their mean. Test: mean test accuracy of all seeds. Slope: of the "
     "recipe's activation, 0 for ReLU. " + SEEDS_ONLY
 )
-BASELINE = "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}."
-NEIGHBOR = "Nearest neighbour (among {train_images:,} training images, by their pixels): {validation_accuracy:.3f}."
+BASELINE_LINES = {
+    LINEAR: "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.",
+    NEIGHBOR: "Nearest neighbour (among {train_images:,} training images, by their pixels): {validation_accuracy:.3f}.",
+}
 PANDAS = """\
 import pandas as pd
 from study.analysis import depth_curve
@@ -64,7 +65,7 @@ def print_summary(storage: Storage, console: Console) -> None:
     run = OpenedRun.at(storage)
     print_text(run, console)
     for part in run.parts:
-        figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.baselines, _title(run, part))
+        figure = depth_curve_figure(part.curve, part.baselines, _title(run, part))
         name = f"{FIGURE}.png" if "dataset" not in run.axes else safe_name(f"{FIGURE}-{part.dataset}.png")
         _store_figure(figure, storage, name)
         console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
@@ -76,21 +77,19 @@ def print_summary(storage: Storage, console: Console) -> None:
 def print_text(run: OpenedRun, console: Console) -> None:
     """Print a run, finished or still going, one data set after the other."""
     for part in run.parts:
-        curve = depth_curve(part.trials, by=part.axes)
-        if len(curve):
+        if len(part.curve):
             console.print(HEADING.format(title=_title(run, part)), markup=False)
-            console.print(_table(with_test(part, curve), part.axes))
+            console.print(_table(part.tested_curve, part.names))
             console.print()
-            console.print(_plot(curve, part))
+            console.print(_plot(part))
             console.print(NOTE, markup=False)
         else:
             console.print(f"\n{_title(run, part)}\n", markup=False)
-        for line in _baselines(part, marked=len(curve) > 0):
+        for line in _baselines(part, marked=len(part.curve) > 0):
             console.print(line, markup=False)
         for sentence in conclusions_of(run, part):
             console.print(sentence, markup=False)
-        said = answer(part.trials, part.linear_baseline, part.nearest_neighbor_baseline, by=part.axes)
-        console.print(f"{said}\n", markup=False)
+        console.print(f"{part.answer}\n", markup=False)
         measured = (_limits(part), _verdicts(part), twin_lines(run, part), _published(run, part), _front(run, part))
         for line in chain(*measured, _distrust(run, part)):
             console.print(line, markup=False)
@@ -99,10 +98,9 @@ def print_text(run: OpenedRun, console: Console) -> None:
 
 
 def _baselines(part: Part, *, marked: bool) -> Iterator[str]:
-    if part.linear_baseline is not None:
-        yield BASELINE.format(mark=f", {MARK} in the bars" if marked else "", **part.linear_baseline)
-    if part.nearest_neighbor_baseline is not None:
-        yield NEIGHBOR.format_map(part.nearest_neighbor_baseline)
+    mark = f", {MARK} in the bars" if marked else ""
+    for words, baseline in part.baselines.items():
+        yield BASELINE_LINES[words].format(mark=mark, **baseline)
     if part.baselines:
         yield ""
 
@@ -111,15 +109,15 @@ def _title(run: OpenedRun, part: Part) -> str:
     return f"{run.name} on {part.dataset}"
 
 
-def _table(curve: pd.DataFrame, axes: list[str]) -> Table:
-    """Confirmed means with intervals: the last axis across, the others down."""
-    *down, across = axes or ["cell"]
+def _table(curve: pd.DataFrame, names: list[str]) -> Table:
+    """Confirmed means with intervals: the last name across, the others down."""
+    *down, across = names
     columns = curve[across].drop_duplicates().tolist()
     table = Table(box=None, pad_edge=False)
     for heading in (" ".join(down), *(cell_name(pd.Series({across: value}), [across]) for value in columns)):
         table.add_column(heading, overflow="fold")
     for values, row in curve.groupby(down or (lambda _: ""), sort=False):
-        cells = row.set_index(across)
+        cells = row.set_index(across, drop=False)
         name = " ".join(map(str, values)) if isinstance(values, tuple) else str(values)
         table.add_row(name, *(_cell(cells.loc[column]) if column in cells.index else "-" for column in columns))
     return table
@@ -135,16 +133,15 @@ def _cell(cell: Any) -> str:
     return f"{cell['mean']:.3f}{interval}\ntrained {share_words(cell)}{alone}{test}{diverged}{slope}"
 
 
-def _plot(curve: pd.DataFrame, part: Part) -> Table:
+def _plot(part: Part) -> Table:
     """A bar from 0 to 1 for each cell, depths of one line together, with a mark at the linear baseline."""
     names = [*part.lines, *(["depth"] if "depth" in part.axes else [])] or ["cell"]
-    baseline = (part.linear_baseline or {}).get("validation_accuracy")
     table = Table(box=None, pad_edge=False, show_header=False)
-    shown = curve.sort_values(names).head(MAX_BARS)
+    shown = part.curve.sort_values(names).head(MAX_BARS)
     for _, cell in shown.iterrows():
-        table.add_row(cell_name(cell, names), _bar(cell["mean"], baseline), f"{cell['mean']:.3f}")
-    if len(curve) > MAX_BARS:
-        table.add_row(f"and {len(curve) - MAX_BARS} more cells", "", "")
+        table.add_row(cell_name(cell, names), _bar(cell["mean"], part.levels.get(LINEAR)), f"{cell['mean']:.3f}")
+    if len(part.curve) > MAX_BARS:
+        table.add_row(f"and {len(part.curve) - MAX_BARS} more cells", "", "")
     return table
 
 
@@ -160,8 +157,7 @@ def _limits(part: Part) -> Iterator[str]:
     """How deep each line reaches half of the way from chance to 1, where there are depths to tell."""
     if "depth" not in part.axes or part.trials["depth"].nunique() < 2:
         return
-    limits = trainability_limits(part.trials, by=part.lines)
-    for _, limit in limits.iterrows():
+    for _, limit in part.limits.iterrows():
         yield f"{cell_name(limit, part.lines) or 'The net'} {limit_words(limit)}."
 
 
@@ -176,11 +172,7 @@ def limit_words(limit: "pd.Series[Any]") -> str:
 
 def _verdicts(part: Part) -> Iterator[str]:
     """What the paired comparisons allow to be said, corrected over all of them."""
-    between = part.contrast
-    if between is None:
-        return
-    within = [name for name in part.axes if name != between]
-    pairs = paired_comparisons(part.trials, between=between, within=within)
+    pairs = part.pairs
     if len(pairs):
         clear, level = (int(pairs["verdict"].map(says).sum()) for says in (is_clear, is_level))
         yield (

@@ -8,7 +8,8 @@ from study.analysis.scores import cell_name
 from study.analysis.time_to_accuracy import time_to_accuracy, time_to_twin
 from study.config import CONFIRM
 from study.report.blocks import Block, interval, seconds, table
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import LINEAR, Part
 
 TARGET_NOTE = "Until validation accuracy first reaches {target:.3f} (the linear baseline), over confirmed seeds. "
 TWIN_NOTE = "Until validation accuracy first reaches what the residual twin of the same seed ends with. "
@@ -25,8 +26,8 @@ TIMES_NOTE = (
 
 def target_blocks(run: OpenedRun, part: Part) -> Iterator[Block]:
     """Time to the linear baseline, and to the twin's final accuracy, where there are such."""
-    axes, epochs = part.axes or ["cell"], _epochs(run, part)
-    baseline = (part.linear_baseline or {}).get("validation_accuracy")
+    axes, epochs = part.names, _epochs(run, part)
+    baseline = part.levels.get(LINEAR)
     if epochs.empty:
         return
     if baseline is not None:
@@ -41,7 +42,7 @@ def target_blocks(run: OpenedRun, part: Part) -> Iterator[Block]:
 def twin_lines(run: OpenedRun, part: Part) -> Iterator[str]:
     """What `target_blocks` says of twins, a line for each net."""
     epochs = _epochs(run, part)
-    twins = pd.DataFrame() if epochs.empty else time_to_twin(part.trials, epochs, by=part.axes or ["cell"])
+    twins = pd.DataFrame() if epochs.empty else time_to_twin(part.trials, epochs, by=part.names)
     if len(twins):
         yield "\nTime to what the residual twin of the same seed ends with; shares of seeds with exact 95 % intervals:"
     for _, row in twins.iterrows():

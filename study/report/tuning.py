@@ -19,7 +19,8 @@ from study.report.charts import (
     titled,
 )
 from study.report.importances import importance_blocks
-from study.report.opened_run import OpenedRun, Part
+from study.report.opened_run import OpenedRun
+from study.report.part import Part
 from study.terminal import plural
 
 WIDE = 10.0  # Values that differ by more than this factor are read on a log scale.
@@ -92,7 +93,7 @@ def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
     words = knob.replace("_", " ")
     if settings.empty:
         return Block(f"Best {words} by depth", "No finished trial searched it.")
-    if not pd.api.types.is_numeric_dtype(settings["best"]):
+    if pd.api.types.is_bool_dtype(settings["best"]) or not pd.api.types.is_numeric_dtype(settings["best"]):
         columns = {name: name for name in ("depth", *part.lines)} | {"best": words, "val_accuracy": "best accuracy"}
         return table(f"Best {words} by depth", settings, columns | {"trials": "of trials"}, folded=True)
     hover = [

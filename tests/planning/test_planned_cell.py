@@ -152,9 +152,7 @@ def test_both_lengths_are_said_by_the_dry_run_and_by_the_report(tiny_sweep: Name
     assert "steps=3" not in printed(plan).split("Search trials:")[0]
     rows = [row_of(planned, *by_learning_rate(planned)) for planned in run_all(CellStudies(plan), by_learning_rate)]
     run = opened(plan, tmp_path, rows)
-    assert "Search trials ran with epochs=2, confirmations with steps=3: " in "\n".join(
-        caveats_of(run, next(run.parts))
-    )
+    assert "Search trials ran with epochs=2, confirmations with steps=3: " in "\n".join(caveats_of(run, run.parts[0]))
 
 
 def test_seconds_of_searches_and_confirmations_are_not_pooled_where_they_differ(tmp_path: Path) -> None:
@@ -168,7 +166,7 @@ def test_seconds_of_searches_and_confirmations_are_not_pooled_where_they_differ(
     trials = run.trials.assign(train_seconds=took, status="ok", device="cpu", val_accuracy=0.9)
     facts = {**run.facts, "declaration": {**declared, "cells": cells}}
     shorter = dataclasses.replace(run, trials=trials, facts=facts)
-    blocks = {block.title: block for block in cost_section(shorter, next(shorter.parts), "cost").blocks}
+    blocks = {block.title: block for block in cost_section(shorter, shorter.parts[0], "cost").blocks}
     costs = [dict(zip(blocks["Cost by cell"].columns, row, strict=True)) for row in blocks["Cost by cell"].rows]
     assert {(row["phase"], row["one trial"]) for row in costs} == {
         (SEARCH, "1.0 s [1.0 s, 1.0 s]"),

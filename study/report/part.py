@@ -1,0 +1,93 @@
+"""The trials of one data set of a run, with the statistics that page, terminal and figures show of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from study.analysis.comparison import contrast_of
+from study.analysis.curves import Baselines, depth_curve
+from study.analysis.outcomes import training_outcomes
+from study.analysis.sentence import Findings, pairs_of, sentence
+from study.analysis.trainability import trainability_limits
+
+LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The trials of one data set, and what they say: each statistic is computed once, when it is first asked for.
+
+    Attributes:
+        axes: the compared names, `dataset` left out.
+        baselines: those of the images that all of them see, by BASELINES' words; none while they are not computed, and
+            none where cells see images of other sizes or train on other numbers of them.
+    """
+
+    dataset: str
+    trials: pd.DataFrame
+    axes: list[str]
+    baselines: Baselines
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Validation accuracy of each baseline: verdicts are held against the linear one."""
+        return {words: baseline["validation_accuracy"] for words, baseline in self.baselines.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """What tells its cells apart: the axes, or the cell's own name where nothing is compared."""
+        return self.axes or ["cell"]
+
+    @property
+    def lines(self) -> list[str]:
+        """The axes other than depth: one line of a depth curve for each combination of their values."""
+        return [name for name in self.axes if name != "depth"]
+
+    @cached_property
+    def contrast(self) -> str | None:
+        """The axis whose values are compared on equal seeds (`contrast_of`)."""
+        return contrast_of(self.trials, self.axes)
+
+    @property
+    def within(self) -> list[str]:
+        """The axes at whose equal values the contrast's are compared."""
+        return [name for name in self.axes if name != self.contrast]
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """`depth_curve` of validation accuracy: a row for each confirmed cell."""
+        return depth_curve(self.trials, by=self.axes)
+
+    @cached_property
+    def tested_curve(self) -> pd.DataFrame:
+        """The curve with what the same seeds reach on the test images: mean_test, low_test, high_test."""
+        test = depth_curve(self.trials, by=self.axes, metric="test_accuracy")
+        ends = test[[*self.names, "mean", "low", "high"]]
+        return self.curve.merge(ends, on=self.names, how="left", suffixes=("", "_test"))
+
+    @property
+    def has_depths(self) -> bool:
+        """Whether there is a line to draw against depth."""
+        return "depth" in self.axes and bool(self.curve["depth"].nunique() > 1)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """`training_outcomes` of each confirmed cell."""
+        return training_outcomes(self.trials, by=self.axes)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`paired_comparisons` between the values of the contrast; no row where nothing is compared."""
+        return pairs_of(self.trials, self.axes, self.contrast)
+
+    @cached_property
+    def limits(self) -> pd.DataFrame:
+        """`trainability_limits` of each line."""
+        return trainability_limits(self.trials, by=self.lines)
+
+    @cached_property
+    def answer(self) -> str:
+        """The sentence that answers the sweep's question (`study.analysis.answer`)."""
+        found = Findings(self.trials, self.names, self.contrast or "", self.curve, self.pairs, self.outcomes)
+        return sentence(found, self.levels.get(LINEAR), self.levels.get(NEIGHBOR))
