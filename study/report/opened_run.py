@@ -14,6 +14,7 @@ from study.analysis.curves import Baselines
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
 from study.records import locate_run, read_arrow
+from study.report.lines import LineStyles
 from study.search.optuna_trials import all_failed
 from study.store.run_file import read_run_file
 from study.store.schemas import SCHEMAS
@@ -58,6 +59,11 @@ class Part:
     def lines(self) -> list[str]:
         """The axes other than depth: one line of a depth curve for each combination of their values."""
         return [name for name in self.axes if name != "depth"]
+
+    @cached_property
+    def styles(self) -> LineStyles:
+        """How each line looks in every picture of the data set."""
+        return LineStyles.of(self.trials, self.lines)
 
     @property
     def contrast(self) -> str | None:

@@ -12,12 +12,8 @@ from study.analysis.scores import METRICS
 from study.analysis.trainability import loss_bands, loss_fits, trainability_limits
 from study.analysis.words import share_words
 from study.report.blocks import Block, Section, table
-from study.report.charts import (
-    band_chart,
-    curve_chart,
-    dot_chart,
-    line_names,
-)
+from study.report.charts import band_chart, curve_chart, dot_chart
+from study.report.lines import line_names
 from study.report.opened_run import Part
 from study.terminal import plural
 
@@ -94,10 +90,11 @@ def has_depths(part: Part, curve: pd.DataFrame) -> bool:
 def picture(part: Part, curve: pd.DataFrame, title: str = "Depth curves") -> Block:
     """The one picture that answers the question."""
     if has_depths(part, curve):
-        return Block(title, "", curve_chart(curve, part.lines, WORDS, part.levels))
+        return Block(title, "", curve_chart(curve, part.styles, WORDS, part.levels))
     ranked = curve.sort_values("mean", ascending=False)
     labels = line_names(ranked, part.axes or ["cell"]).tolist()
-    return Block("Cells", "Best first.", dot_chart(labels, ranked, ("mean", "low", "high"), WORDS))
+    chart = dot_chart(labels, ranked, ("mean", "low", "high"), WORDS, styles=part.styles.of_rows(ranked))
+    return Block("Cells", "Best first.", chart)
 
 
 def with_test(part: Part, curve: pd.DataFrame) -> pd.DataFrame:
@@ -158,7 +155,7 @@ def _fits(part: Part, curve: pd.DataFrame) -> Iterator[Block]:
     if fits.empty:
         return
     bands = loss_bands(part.trials, by=part.lines)
-    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, curve, part.lines, WORDS))
+    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, curve, part.styles, WORDS))
     chosen = fits[fits["chosen"]]
     columns = {name: name for name in part.lines} | {
         **{"model": "model", "weight": "its Akaike weight", "exponent~exponent_low~exponent_high": "exponent"},

@@ -64,7 +64,8 @@ def print_summary(storage: Storage, console: Console) -> None:
     run = OpenedRun.at(storage)
     print_text(run, console)
     for part in run.parts:
-        figure = depth_curve_figure(depth_curve(part.trials, by=part.axes), part.baselines, _title(run, part))
+        curve = depth_curve(part.trials, by=part.axes)
+        figure = depth_curve_figure(curve, part.baselines, _title(run, part), part.styles)
         name = f"{FIGURE}.png" if "dataset" not in run.axes else safe_name(f"{FIGURE}-{part.dataset}.png")
         _store_figure(figure, storage, name)
         console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
