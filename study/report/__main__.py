@@ -106,14 +106,14 @@ def write_figures(run: OpenedRun, folder: Path) -> list[Path]:
 
 def _figures(run: OpenedRun, part: Part) -> Iterator[tuple[str, Figure]]:
     title = f"{run.name} on {part.dataset}"
-    yield f"depth_curve-{part.dataset}", depth_curve_figure(part.curve, part.baselines, title)
+    yield f"depth_curve-{part.dataset}", depth_curve_figure(part.curve, part.baselines, title, part.styles)
     confirmed = part.trials[part.trials["phase"] == CONFIRM]
     by = ["depth", *part.lines]
     layers = run.layers(confirmed["trial_id"].tolist(), LAYER_COLUMNS)
     profiles = last_epoch(layer_profiles(layers, confirmed, by=by), by=by)
     if len(profiles):
-        yield f"error_by_layer-{part.dataset}", error_figure(profiles, part.lines, f"{title}: error by layer")
-        values = singular_value_figure(profiles, part.lines, f"{title}: singular values of the filter banks")
+        yield f"error_by_layer-{part.dataset}", error_figure(profiles, part.styles, f"{title}: error by layer")
+        values = singular_value_figure(profiles, part.styles, f"{title}: singular values of the filter banks")
         yield f"singular_values-{part.dataset}", values
 
 

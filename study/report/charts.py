@@ -5,21 +5,17 @@ traces carry colours, chosen to stand out on both. Names from data are escaped h
 """
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.analysis.scores import cell_name
 from study.report.blocks import Chart, interval, number
+from study.report.lines import COLORS, ERROR_TICKS, MARKERS, MIN_ERROR, LineStyle, LineStyles
 
-COLORS = ("#3d85c6", "#e07b39", "#2a9d7c", "#c46fa6", "#8b7cc8", "#b8961f", "#4aa3b8", "#d0605e")
-REFERENCE_COLOR, HELPER_COLOR = "#8a8a8a", "#8a8a8a"
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "star", "hexagon")
-MAX_LINES = 16  # More lines than this are a tangle: the best ones are drawn, and the note says so.
-MIN_ERROR = 1e-3
-ERROR_TICKS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+HELPER_COLOR = "#8a8a8a"
+MAX_LINES = 16  # More lines than this are a tangle: the first ones are drawn, all references among them.
 FEW_DECADES = 3.0
 HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
 TITLE_STANDOFF, LABEL_STANDOFF = 14, 6  # pixels between an axis' title and its labels, and between labels and bars
@@ -78,40 +74,23 @@ def error_axis(words: str) -> Layout:
     return titled(words, type="log", autorange="reversed", **ticks)
 
 
-def line_names(frame: pd.DataFrame, names: Sequence[str]) -> "pd.Series[str]":
-    """One label for each row: the values of `names`, as in `study.analysis.scores.cell_name`."""
-    if not names:
-        return pd.Series("mean", index=frame.index)
-    points = frame[list(names)]
-    codes = points.groupby(list(names), dropna=False).ngroup().to_numpy()
-    _, firsts = np.unique(codes, return_index=True)
-    labels = np.array([cell_name(points.iloc[first], names) for first in firsts], dtype=object)
-    return pd.Series(labels[codes], index=frame.index)
+def drawn_lines(frame: pd.DataFrame, styles: LineStyles) -> list[tuple[LineStyle, pd.DataFrame]]:
+    """The style and the rows of each line that a chart has room for."""
+    return styles.lines(frame)[:MAX_LINES]
 
 
-def lines(
-    frame: pd.DataFrame, names: Sequence[str], known: Sequence[str] = ()
-) -> Iterator[tuple[str, pd.DataFrame, str, str]]:
-    """(label, rows, colour, marker) of each line.
-
-    Lines are coloured in the order of their labels; `known` are the labels of all charts of a page, so that a chart
-    which lacks some of them colours the others as the rest of the page does.
-    """
-    labels = line_names(frame, names)
-    places = {label: place for place, label in enumerate(known or sorted(labels.unique()))}
-    for label, rows in list(frame.groupby(labels.to_numpy(), sort=True))[:MAX_LINES]:
-        position = places[str(label)]
-        residual = "residual" in str(label)
-        color = REFERENCE_COLOR if residual else COLORS[position % len(COLORS)]
-        yield str(label), rows, color, SYMBOLS[position % len(SYMBOLS)]
+def looks(style: LineStyle, size: int = 8) -> Layout:
+    """Name, marker and stroke of a line's trace."""
+    marker = {"color": style.color, "symbol": style.marker.plotly, "size": size}
+    return {"name": escape(style.label), "marker": marker, "line": {"color": style.color, "width": 2}}
 
 
-def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baselines: Mapping[str, float]) -> Chart:
-    """Accuracy against depth, a line for each combination of `names`, with intervals; crosses where seeds diverged."""
-    traces, failed = [], []
-    for position, (label, rows, color, symbol) in enumerate(lines(curve, names)):
-        shift = 2 ** (DODGE_OCTAVES * (position - curve[list(names)].drop_duplicates().shape[0] / 2)) if names else 1.0
-        traces.append(_curve(label, rows.sort_values("depth"), shift, {"color": color, "symbol": symbol, "size": 8}))
+def curve_chart(curve: pd.DataFrame, styles: LineStyles, words: str, baselines: Mapping[str, float]) -> Chart:
+    """Accuracy against depth, line by line, with intervals; crosses where seeds diverged."""
+    traces, failed, drawn = [], [], drawn_lines(curve, styles)
+    for position, (style, rows) in enumerate(drawn):
+        shift = 2 ** (DODGE_OCTAVES * (position - (len(drawn) - 1) / 2))
+        traces.append(_curve(style, rows.sort_values("depth"), shift))
         failed.append(rows.assign(place=rows["depth"] * shift)[rows["diverged"] > 0])
     traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
     ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
@@ -119,10 +98,10 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str], words: str, baselines
     return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
 
 
-def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any]) -> dict[str, Any]:
+def _curve(style: LineStyle, rows: pd.DataFrame, shift: float) -> dict[str, Any]:
     error = (1 - rows["mean"]).clip(lower=MIN_ERROR)
     hover = [
-        f"{escape(label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged"
+        f"{escape(style.label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged"
         for depth, mean, low, high, seeds, diverged in rows[
             ["depth", "mean", "low", "high", "seeds", "diverged"]
         ].itertuples(index=False)
@@ -130,7 +109,7 @@ def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any])
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": escape(label),
+        **looks(style),
         "x": (rows["depth"] * shift).tolist(),
         "y": error.tolist(),
         "error_y": {
@@ -140,8 +119,6 @@ def _curve(label: str, rows: pd.DataFrame, shift: float, marker: dict[str, Any])
             "thickness": 1.2,
             "width": 3,
         },
-        "marker": marker,
-        "line": {"color": marker["color"], "width": 2},
         "text": hover,
         "hoverinfo": "text",
     }
@@ -173,25 +150,26 @@ def _level(ends: list[float], level: float, dash: str, name: str) -> dict[str, A
     return {**shown, "x": ends, "y": [max(1 - level, MIN_ERROR)] * 2, "line": line}
 
 
-def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, names: Sequence[str], words: str) -> Chart:
+def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, styles: LineStyles, words: str) -> Chart:
     """Fits of error against depth with their bands, and the means they were fitted to."""
     traces: list[dict[str, Any]] = []
-    for label, rows, color, _ in lines(bands, names):
-        x, own = rows["depth"].tolist(), curve[line_names(curve, names) == label]
+    means = dict(styles.lines(curve))
+    for style, rows in drawn_lines(bands, styles):
+        x, own, look = rows["depth"].tolist(), means[style], looks(style, 7)
         edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
         clip = {side: rows[side].clip(lower=MIN_ERROR).tolist() for side in ("low", "high", "error")}
-        group = {"legendgroup": escape(label)}
+        group = {"legendgroup": look["name"]}
         traces += [
             {**edge, **group, "x": x, "y": clip["low"]},
-            {**edge, **group, "x": x, "y": clip["high"], "fill": "tonexty", "fillcolor": faded(color)},
+            {**edge, **group, "x": x, "y": clip["high"], "fill": "tonexty", "fillcolor": faded(style.color)},
             {
-                **{"type": "scatter", "mode": "lines", "name": f"{escape(label)}: {rows['model'].iloc[0]}", **group},
-                **{"x": x, "y": clip["error"], "line": {"color": color, "width": 2}, "hoverinfo": "name"},
+                **{"type": "scatter", "mode": "lines", "name": f"{look['name']}: {rows['model'].iloc[0]}", **group},
+                **{"x": x, "y": clip["error"], "line": look["line"], "hoverinfo": "name"},
             },
             {
                 **{"type": "scatter", "mode": "markers", "showlegend": False, "hoverinfo": "y", **group},
                 **{"x": own["depth"].tolist(), "y": (1 - own["mean"]).clip(lower=MIN_ERROR).tolist()},
-                "marker": {"color": color, "size": 7},
+                "marker": look["marker"],
             },
         ]
     return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
@@ -204,9 +182,18 @@ def faded(color: str) -> str:
 
 
 def dot_chart(
-    labels: Sequence[str], rows: pd.DataFrame, columns: tuple[str, str, str], x: str, *, zero: bool = False
+    labels: Sequence[str],
+    rows: pd.DataFrame,
+    columns: tuple[str, str, str],
+    x: str,
+    *,
+    zero: bool = False,
+    styles: Sequence[LineStyle] = (),
 ) -> Chart:
-    """One dot a row with its interval, the first on top; `columns` are those of mean, low and high."""
+    """One dot a row with its interval, the first on top; `columns` are those of mean, low and high.
+
+    Dots of cells have the `styles` of their lines, all others one look.
+    """
     mean, low, high = (rows[name].astype(float) for name in columns)
     names = [escape(label) for label in labels]
     trace = {
@@ -219,8 +206,13 @@ def dot_chart(
             "array": (high - mean).fillna(0).tolist(),
             "arrayminus": (mean - low).fillna(0).tolist(),
             "thickness": 1.4,
+            "color": HELPER_COLOR,
         },
-        "marker": {"color": COLORS[0], "size": 8},
+        "marker": {
+            "color": [style.color for style in styles] or COLORS[0],
+            "symbol": [style.marker.plotly for style in styles] or MARKERS[0].plotly,
+            "size": 8,
+        },
         "text": [
             f"{name}<br>{interval(*ends)}" for name, ends in zip(names, zip(mean, low, high, strict=True), strict=True)
         ],
@@ -260,27 +252,22 @@ def bar_chart(table: pd.DataFrame, *, group: str, label: str, value: str, ends: 
 
 
 def point_chart(
-    rows: pd.DataFrame,
-    names: Sequence[str],
-    x: tuple[str, Layout],
-    y: tuple[str, Layout],
-    text: list[str],
-    known: Sequence[str] = (),
+    rows: pd.DataFrame, styles: LineStyles, x: tuple[str, Layout], y: tuple[str, Layout], text: list[str]
 ) -> Chart:
-    """A scatter, a colour for each combination of `names`; `x` and `y`: a column and its axis; `known`: see `lines`."""
+    """A scatter, in which each line has its colour and marker; `x` and `y`: a column and its axis."""
     rows = rows.assign(hover=text)
     traces = [
         {
             "type": "scatter",
             "mode": "markers",
-            "name": escape(label),
+            **looks(style),
             "x": part[x[0]].tolist(),
             "y": part[y[0]].tolist(),
             "text": part["hover"].tolist(),
             "hoverinfo": "text",
-            "marker": {"color": color, "symbol": symbol, "size": 8, "opacity": 0.85},
+            "opacity": 0.85,
         }
-        for label, part, color, symbol in lines(rows, names, known)
+        for style, part in drawn_lines(rows, styles)
     ]
     return {"data": traces, "layout": layout(x[1], y[1])}
 

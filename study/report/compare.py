@@ -10,7 +10,8 @@ from study.analysis.comparison import paired_comparisons
 from study.analysis.scores import comparable
 from study.config import CONFIRM, HOUSEKEEPING, TrialConfig
 from study.report.blocks import Block, Section, number, table
-from study.report.charts import dot_chart, line_names
+from study.report.charts import dot_chart
+from study.report.lines import line_names
 from study.report.opened_run import BASELINES, OpenedRun
 from study.report.part import Part
 from study.terminal import plural

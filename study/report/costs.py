@@ -1,6 +1,7 @@
 """The section of a report page on what training costs and where it diverges. Tables in, blocks out."""
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -10,19 +11,20 @@ from study.analysis.scores import FAULTS, at_chance, scored
 from study.config import CONFIRM
 from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
-    COLORS,
-    MIN_ERROR,
+    HELPER_COLOR,
+    Layout,
     depth_axis,
+    drawn_lines,
     error_axis,
     escape,
     hover_of,
     layout,
-    line_names,
-    lines,
     log_axis,
+    looks,
     point_chart,
     titled,
 )
+from study.report.lines import MIN_ERROR, line_names
 from study.report.opened_run import OpenedRun
 from study.report.part import Part
 from study.report.sections import WORDS
@@ -30,6 +32,7 @@ from study.report.targets import target_blocks
 from study.terminal import plural
 
 MAX_POINTS = 2_000  # Of one scatter: a point with its hover text takes about 150 bytes.
+DEPTH_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # from the shallowest on
 MAP_DODGE = 0.06  # Lines stand this many octaves of depth apart in the map, so that equal settings stay visible.
 COST_NOTE = (
     "All trials of a cell, search and confirmation, also those that failed or were pruned; seconds are medians of the "
@@ -74,8 +77,8 @@ def _front(part: Part, axes: list[str]) -> Iterator[Block]:
     cells, front = (rows.assign(error=(1 - rows["mean"]).clip(lower=MIN_ERROR)) for rows in (cells, front))
     x = ("median_seconds", log_axis("seconds of one training (log scale)", cells["median_seconds"]))
     hover = [hover_of(row, [*axes, "mean", "median_seconds"]) for row in cells.to_dict("records")]
-    chart = point_chart(cells, part.lines, x, ("error", error_axis(WORDS)), hover)
-    line = {"color": COLORS[0], "width": 1, "shape": "hv", "dash": "dot"}
+    chart = point_chart(cells, part.styles, x, ("error", error_axis(WORDS)), hover)
+    line = {"color": HELPER_COLOR, "width": 1, "shape": "hv", "dash": "dot"}
     ends = {"x": front["median_seconds"].tolist(), "y": front["error"].tolist()}
     chart["data"].append(
         {"type": "scatter", "mode": "lines", "name": "front", "line": line, "hoverinfo": "skip", **ends}
@@ -97,12 +100,15 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     names = ["cell", "learning_rate", "status", "val_accuracy"]
     hover = [hover_of(row, names) for row in searched.to_dict("records")]
     x = ("learning_rate", log_axis("learning rate (log scale)", searched["learning_rate"]))
-    chart = point_chart(searched, part.lines, x, ("depth", depth_axis(searched["depth"].tolist())), hover)
-    for position, (trace, (_, rows, _, _)) in enumerate(zip(chart["data"], lines(searched, part.lines), strict=True)):
+    chart = point_chart(searched, part.styles, x, ("depth", depth_axis(searched["depth"].tolist())), hover)
+    for position, (trace, (style, rows)) in enumerate(
+        zip(chart["data"], drawn_lines(searched, part.styles), strict=True)
+    ):
         trace["y"] = (rows["depth"] * 2 ** (MAP_DODGE * (position - len(chart["data"]) / 2))).tolist()
         failed = rows["status"].isin(["diverged", *FAULTS])
         untrained = at_chance(rows["val_accuracy"].astype(np.float64), rows["chance"])
-        trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", "circle-open"], "circle").tolist()
+        symbol = style.marker.plotly
+        trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", f"{symbol}-open"], symbol).tolist()
     yield Block("Where training diverges", note, chart)
     if counts["diverged"].any():
         columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
@@ -119,10 +125,17 @@ def _expected(run: OpenedRun, part: Part) -> Block:
         curves = expected_best_by_trials(part.trials, run.sampler, by=axes)
     except ValueError as refusal:
         return Block(title, f"Not shown: {refusal}.")
-    traces = [
-        {"type": "scatter", "mode": "lines", "name": escape(label), "line": {"color": color}}
-        | {"x": rows["trials"].tolist(), "y": rows["val_accuracy"].tolist()}
-        for label, rows, color, _ in lines(curves, axes)
-    ]
+    traces = list(_expected_traces(part, curves, axes))
     note = f"The unbiased estimator, over {plural(curves[axes].drop_duplicates().shape[0], 'cell')}."
     return Block(title, note, {"data": traces, "layout": layout(titled("search trials"), titled(f"best {WORDS}"))})
+
+
+def _expected_traces(part: Part, curves: pd.DataFrame, axes: list[str]) -> Iterator[Layout]:
+    """A curve for each cell: with the looks of its line, and dashed by its depth."""
+    dashes = dict(zip(sorted(part.trials["depth"].unique()), cycle(DEPTH_DASHES), strict=False))
+    for style, cells in drawn_lines(curves, part.styles):
+        for label, rows in cells.groupby(line_names(cells, axes), sort=False):
+            look, values = looks(style), {"x": rows["trials"].tolist(), "y": rows["val_accuracy"].tolist()}
+            dash = dashes[rows["depth"].iloc[0]] if "depth" in axes else DEPTH_DASHES[0]
+            shown = {"type": "scatter", "mode": "lines+markers", **look, "name": escape(label), **values}
+            yield {**shown, "line": {**look["line"], "dash": dash}}

@@ -1,7 +1,4 @@
-"""Pictures of the tables that `study.analysis` makes. Matplotlib figure objects only: no pyplot, no global state.
-
-Colours are those of Okabe and Ito, told apart by colour-blind readers; markers differ as well, for print in grey.
-"""
+"""Pictures of the tables that `study.analysis` makes. Matplotlib figure objects only: no pyplot, no global state."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +15,8 @@ from matplotlib.figure import Figure
 
 from study.analysis.curves import Baselines, axes_of, baseline_accuracy
 from study.analysis.scores import METRICS, cell_name
+from study.report.lines import ERROR_TICKS, MIN_ERROR, LineStyle, LineStyles
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-REFERENCE_COLORS = ("#222222", "#7F7F7F")  # Residual nets: what the plain ones are measured against.
-MARKERS = ("o", "s", "^", "D", "v", "P", "p")
 HELPER_COLOR = "#6B6B6B"  # Notes, chance and baseline: a grey that still reads well on white.
 GRID_COLOR = "#E8E8E8"
 
@@ -34,9 +29,6 @@ TITLE_CHARACTERS, NOTE_CHARACTERS = 76, 112  # What fits on one line of the figu
 DODGE_SHARE = 0.012  # Lines stand this share of the axis apart at one depth, so that their intervals stay visible,
 DODGE_LIMIT = 0.5  # unless all of them would take more than this share of the way to the next depth.
 TICK_SHARE = 0.04  # Two depths nearer than this share of the axis cannot both be printed under it.
-# Depth curves reach from chance to above 0.98: a scale on which equal steps halve the error shows both ends.
-ACCURACY_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
-MIN_ERROR = 1e-4  # The scale has no place for error 0: interval ends of 1 lie here, above the axis.
 AIR_SHARE = 0.8  # The top tick is the first with an error of at most this share of the best mean's,
 TOP_SHARE = 0.93  # and the axis ends at this share of its error, so that a mark on the tick is not cut.
 FORMATS = (".png", ".svg")
@@ -44,30 +36,32 @@ FORMATS = (".png", ".svg")
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of the depth figure: its cells in order of depth, their places on the log2 axis, and its looks."""
+    """One line of the depth figure: its looks, its cells in order of depth, and their places on the log2 axis."""
 
-    name: str
+    style: LineStyle
     cells: pd.DataFrame
     octaves: npt.NDArray[np.float64]
-    color: str
-    marker: str
 
     @property
-    def means(self) -> "pd.Series[float]":
-        """Mean accuracies as drawn: a perfect one stands at the highest tick."""
-        return self.cells["mean"].clip(upper=ACCURACY_TICKS[-1])
+    def drawn(self) -> pd.DataFrame:
+        """Mean, low and high as drawn: what is nearer to 1 than MIN_ERROR stands at the highest tick."""
+        return self.cells[["mean", "low", "high"]].clip(upper=1.0 - MIN_ERROR)
 
 
-def depth_curve_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
+def depth_curve_figure(
+    curve: pd.DataFrame, baselines: Baselines, title: str, styles: LineStyles | None = None
+) -> Figure:
     """Draw a depth curve of `study.analysis.depth_curve`: accuracy with 95 % intervals, chance and the baselines.
 
     With two depths or more: accuracy against depth on a log2 scale, one line for each combination of the other axes,
     and below it how many seeds diverged, if any did. Else one dot a cell, the highest mean on top. An
-    activation slope is printed where it is not 0.
+    activation slope is printed where it is not 0. `styles` are those of the run, where the curve may lack some of its
+    lines.
     """
+    styles = styles or LineStyles.of(curve, [name for name in axes_of(curve) if name != "depth"])
     if "depth" in axes_of(curve) and curve["depth"].nunique() > 1:
-        return _line_figure(curve, baselines, title)
-    return _dot_figure(curve, baselines, title)
+        return _line_figure(curve, baselines, title, styles)
+    return _dot_figure(curve, baselines, title, styles)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -86,8 +80,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def _line_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
-    lines = list(_lines(curve))
+def _line_figure(curve: pd.DataFrame, baselines: Baselines, title: str, styles: LineStyles) -> Figure:
+    lines = list(_lines(curve, styles))
     failing = [line for line in lines if line.cells["diverged"].any()]
     chances, baseline = _chances(curve), _baselines(curve, baselines)
     labels = len(lines) + len(chances) + len(baseline)
@@ -109,22 +103,13 @@ def _line_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figur
     return figure
 
 
-def _lines(curve: pd.DataFrame) -> Iterator[_Line]:
-    names = [name for name in axes_of(curve) if name != "depth"]
-    groups = [cells for _, cells in curve.groupby(names, dropna=False)] if names else [curve]
+def _lines(curve: pd.DataFrame, styles: LineStyles) -> Iterator[_Line]:
+    groups = styles.lines(curve)
     octaves = np.log2(np.sort(curve["depth"].unique()))
     dodge = min(DODGE_SHARE * np.ptp(octaves), DODGE_LIMIT * np.diff(octaves).min() / len(groups))
-    drawn = {True: 0, False: 0}
-    for position, group in enumerate(groups):
-        cells = group.sort_values("depth")
-        aside = dodge * (position - (len(groups) - 1) / 2)
-        residual = bool((cells["architecture"] == "residual").all())
-        colors = REFERENCE_COLORS if residual else PALETTE
-        color, marker = colors[drawn[residual] % len(colors)], MARKERS[position % len(MARKERS)]
-        yield _Line(
-            cell_name(cells.iloc[0], names) or "mean", cells, np.log2(cells["depth"].to_numpy()) + aside, color, marker
-        )
-        drawn[residual] += 1
+    for position, (style, rows) in enumerate(groups):
+        cells, aside = rows.sort_values("depth"), dodge * (position - (len(groups) - 1) / 2)
+        yield _Line(style, cells, np.log2(cells["depth"].to_numpy()) + aside)
 
 
 def _slopes(cells: pd.DataFrame) -> str:
@@ -136,10 +121,12 @@ def _slopes(cells: pd.DataFrame) -> str:
 
 
 def _draw_line(axes: Axes, line: _Line) -> None:
-    axes.vlines(line.octaves, line.cells["low"], line.cells["high"], color=line.color, lw=1.6, alpha=0.55)
-    axes.plot(line.octaves, line.means, line.marker + "-", color=line.color, lw=1.8, ms=5.5, label=line.name)
+    drawn, style = line.drawn, line.style
+    axes.vlines(line.octaves, drawn["low"], drawn["high"], color=style.color, lw=1.6, alpha=0.55)
+    look = style.marker.matplotlib + "-"
+    axes.plot(line.octaves, drawn["mean"], look, color=style.color, lw=1.8, ms=5.5, label=style.label)
     failed = (line.cells["diverged"] > 0).to_numpy()
-    _draw_crosses(axes, line.octaves[failed], line.means[failed])
+    _draw_crosses(axes, line.octaves[failed], drawn["mean"][failed])
 
 
 def _draw_crosses(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike) -> None:
@@ -205,16 +192,16 @@ def _draw_levels(draw: Callable[..., Any], levels: Mapping[str, float], style: s
 def _scale_accuracy(axes: Axes, best: float) -> None:
     """Scale the vertical axis by halvings of the error, from accuracy 0 to a tick above `best`."""
     axes.set_yscale("function", functions=(_halvings, lambda halvings: 1.0 - 2.0**-halvings))
-    above = [index for index, tick in enumerate(ACCURACY_TICKS) if 1.0 - tick <= AIR_SHARE * (1.0 - best)]
-    ticks = ACCURACY_TICKS[: above[0] + 1] if above else ACCURACY_TICKS
+    least = next((error for error in ERROR_TICKS if error <= AIR_SHARE * (1.0 - best)), MIN_ERROR)
+    ticks = [1.0 - error for error in ERROR_TICKS if error >= least]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks([], minor=True)
-    axes.set_ylim(0.0, 1.0 - TOP_SHARE * (1.0 - ticks[-1]))
+    axes.set_ylim(0.0, 1.0 - TOP_SHARE * least)
 
 
 def _halvings(accuracy: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """How often an error of 1 is halved to reach this accuracy."""
-    return -np.log2(np.maximum(1.0 - np.asarray(accuracy, dtype=np.float64), MIN_ERROR))
+    """How often an error of 1 is halved to reach this accuracy, up to the end of the tallest axis."""
+    return -np.log2(np.maximum(1.0 - np.asarray(accuracy, dtype=np.float64), TOP_SHARE * MIN_ERROR))
 
 
 def _label_ends(axes: Axes, lines: list[_Line], levels: dict[str, float], gap: float) -> None:
@@ -222,8 +209,8 @@ def _label_ends(axes: Axes, lines: list[_Line], levels: dict[str, float], gap: f
     right, top = axes.get_xlim()[1], _halvings(axes.get_ylim()[1])
     ends = [(right, level, label, HELPER_COLOR) for label, level in levels.items()]
     for line in lines:
-        label = f"{line.name} {line.cells['mean'].iloc[-1]:.3f}{_slopes(line.cells)}"
-        ends.append((line.octaves[-1], line.means.iloc[-1], label, line.color))
+        label = f"{line.style.label} {line.cells['mean'].iloc[-1]:.3f}{_slopes(line.cells)}"
+        ends.append((line.octaves[-1], line.drawn["mean"].iloc[-1], label, line.style.color))
     ends.sort(key=lambda end: end[1])
     heights = _spread([float(_halvings(end[1]) / top) for end in ends], gap)
     for (x, y, label, color), height in zip(ends, heights, strict=True):
@@ -248,10 +235,10 @@ def _spread(values: list[float], gap: float) -> list[float]:
 def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
     """A table under the depths: how many seeds of each line diverged, in the line's colour."""
     for row, line in enumerate(lines):
-        style: dict[str, Any] = {"va": "center", "fontsize": NOTE_POINTS, "color": line.color}
+        style: dict[str, Any] = {"va": "center", "fontsize": NOTE_POINTS, "color": line.style.color}
         for depth, failed, seeds in line.cells[["depth", "diverged", "seeds"]].itertuples(index=False):
             axes.text(np.log2(depth), row, f"{failed}/{seeds}" if failed else "0", ha="center", **style)
-        axes.text(LABEL_PLACE, row, line.name, transform=axes.get_yaxis_transform(), **style)
+        axes.text(LABEL_PLACE, row, line.style.label, transform=axes.get_yaxis_transform(), **style)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_yticks([])
     axes.tick_params(length=0, which="both", labelbottom=False)
@@ -259,12 +246,12 @@ def _draw_failures(axes: Axes, lines: list[_Line]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _dot_figure(curve: pd.DataFrame, baselines: Baselines, title: str) -> Figure:
+def _dot_figure(curve: pd.DataFrame, baselines: Baselines, title: str, styles: LineStyles) -> Figure:
     cells = curve.sort_values("mean", kind="stable")
     height = DOT_FRAME_INCHES + DOT_ROW_INCHES * max(len(cells), 1)
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    _draw_dots(axes, cells)
+    _draw_dots(axes, cells, styles.of_rows(cells))
     baseline = _baselines(curve, baselines)
     _draw_levels(axes.axvline, baseline, "--")
     left, right = axes.get_xlim()
@@ -287,13 +274,13 @@ def _name_dots(axes: Axes, cells: pd.DataFrame) -> list[str]:
     return [f"All cells: {cell_name(cells.iloc[0], shared)}."] if shared else []
 
 
-def _draw_dots(axes: Axes, cells: pd.DataFrame) -> None:
+def _draw_dots(axes: Axes, cells: pd.DataFrame, styles: list[LineStyle]) -> None:
     rows = np.arange(len(cells))
-    axes.hlines(rows, cells["low"], cells["high"], color=PALETTE[0], lw=1.8, alpha=0.55)
-    axes.plot(cells["mean"], rows, "o", color=PALETTE[0], ms=6.0, label="mean")
+    axes.hlines(rows, cells["low"], cells["high"], color=[style.color for style in styles], lw=1.8, alpha=0.55)
     failed = (cells["diverged"] > 0).to_numpy()
     _draw_crosses(axes, cells["mean"][failed], rows[failed])
-    for row, (_, cell) in enumerate(cells.iterrows()):
+    for row, ((_, cell), style) in enumerate(zip(cells.iterrows(), styles, strict=True)):
+        axes.plot(cell["mean"], row, style.marker.matplotlib, color=style.color, ms=6.0, label=style.label)
         failures = f", {cell['diverged']}/{cell['seeds']} diverged" if cell["diverged"] else ""
         text = f"{cell['mean']:.3f}{_slopes(cells.iloc[[row]])}{failures}"
         axes.text(LABEL_PLACE, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=NOTE_POINTS)

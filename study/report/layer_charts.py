@@ -1,79 +1,82 @@
 """Charts of what happens from layer to layer. Plain plotly data, like `study.report.charts`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from study.report.blocks import Chart
-from study.report.charts import FRAME_HEIGHT, Layout, escape, faded, layout, line_names, lines, log_axis, titled
+from study.report.charts import FRAME_HEIGHT, Layout, drawn_lines, escape, faded, layout, log_axis, looks, titled
+from study.report.lines import LineStyle, LineStyles
 
 MAX_LAYERS, MAX_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.
 MAP_HEIGHT = 150
+MARKER_SIZE, MARKS = 7, 12  # At most so many of a line's points have its marker; plotly sets them apart line by line.
 MIN_VALUE = 1e-6  # A log axis has no place for a singular value of 0.
 ENDS = ("singular_value_min", "singular_value_max")
 LAYER_AXIS = titled("layer (0: stem; loss at the right)")
 
 
-def profile_chart(profiles: pd.DataFrame, names: Sequence[str], column: str, y: Layout) -> Chart:
-    """A column against layer, a line for each combination of `names`."""
-    looks = {"mode": "lines", "connectgaps": True}  # residual nets have an error at block outputs only
-    return {"data": _line_traces(profiles, names, "layer", column, looks), "layout": layout(LAYER_AXIS, y)}
+def profile_chart(profiles: pd.DataFrame, styles: LineStyles, column: str, y: Layout) -> Chart:
+    """A column against layer, line by line."""
+    return {"data": _line_traces(profiles, styles, "layer", column), "layout": layout(LAYER_AXIS, y)}
 
 
-def singular_value_chart(profiles: pd.DataFrame, names: Sequence[str]) -> Chart:
+def singular_value_chart(profiles: pd.DataFrame, styles: LineStyles) -> Chart:
     """From the least to the greatest singular value of each layer's filter bank, with the mean, for each line."""
     y = log_axis("singular values (log scale)", pd.concat([profiles[name] for name in ENDS]).clip(lower=MIN_VALUE))
     traces: list[dict[str, Any]] = []
-    for label, rows, color, _ in lines(profiles.sort_values("layer"), names):
-        x, shared = rows["layer"].tolist(), {"type": "scatter", "mode": "lines", "legendgroup": escape(label)}
-        edge = {**shared, "x": x, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        mean = {"x": x, "y": _numbers(rows["singular_value_mean"]), "line": {"color": color, "width": 2}}
+    for style, rows in drawn_lines(profiles.sort_values("layer"), styles):
+        shared = {"type": "scatter", "legendgroup": escape(style.label), "x": rows["layer"].tolist()}
+        edge = {**shared, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+        mean = {"y": _numbers(rows["singular_value_mean"]), "hovertemplate": "layer %{x}: mean %{y:.3g}"}
         traces += [
             {**edge, "y": _positive(rows["singular_value_min"])},
-            {**edge, "y": _positive(rows["singular_value_max"]), "fill": "tonexty", "fillcolor": faded(color)},
-            {**shared, **mean, "name": escape(label), "hovertemplate": "layer %{x}: mean %{y:.3g}"},
+            {**edge, "y": _positive(rows["singular_value_max"]), "fill": "tonexty", "fillcolor": faded(style.color)},
+            {**shared, **_marked(style), **mean},
         ]
     return {"data": traces, "layout": layout(LAYER_AXIS, y)}
 
 
-def epoch_chart(growth: pd.DataFrame, names: Sequence[str], column: str, y: Layout) -> Chart:
-    """A column against epoch, a line for each combination of `names`."""
-    looks = {"mode": "lines+markers"}
-    return {"data": _line_traces(growth, names, "epoch", column, looks), "layout": layout(titled("epoch"), y)}
+def epoch_chart(growth: pd.DataFrame, styles: LineStyles, column: str, y: Layout) -> Chart:
+    """A column against epoch, line by line."""
+    return {"data": _line_traces(growth, styles, "epoch", column), "layout": layout(titled("epoch"), y)}
 
 
-def _line_traces(frame: pd.DataFrame, names: Sequence[str], x: str, column: str, looks: Layout) -> list[Layout]:
+def _line_traces(frame: pd.DataFrame, styles: LineStyles, x: str, column: str) -> list[Layout]:
     """Lines of `column` against `x`; none where the column is null."""
     return [
         {
             "type": "scatter",
-            **looks,
-            "name": escape(label),
+            **_marked(style),
+            "connectgaps": x == "layer",  # residual nets have an error at block outputs only
             "x": rows[x].tolist(),
             "y": _numbers(rows[column]),
-            "line": {"color": color, "width": 2},
-            "marker": {"symbol": symbol, "size": 7},
             "hovertemplate": f"{x} %{{x}}: %{{y:.3g}}",
         }
-        for label, rows, color, symbol in lines(frame.sort_values(x), names)
+        for style, rows in drawn_lines(frame.sort_values(x), styles)
         if rows[column].notna().any()
     ]
 
 
-def heat_maps(profiles: pd.DataFrame, names: Sequence[str], column: str, words: str) -> Chart:
-    """Layer by epoch, one map under the other for each combination of `names`, all on one colour scale."""
+def _marked(style: LineStyle) -> Layout:
+    """Looks of a line with many points."""
+    look = looks(style, MARKER_SIZE)
+    return {**look, "mode": "lines+markers", "marker": {**look["marker"], "maxdisplayed": MARKS}}
+
+
+def heat_maps(profiles: pd.DataFrame, styles: LineStyles, column: str, words: str) -> Chart:
+    """Layer by epoch, one map under the other for each line, all on one colour scale."""
     known = profiles[profiles[column].notna()]  # residual nets have an error at block outputs only
-    groups = list(known.groupby(line_names(known, names).to_numpy(), sort=True))
+    groups = styles.lines(known)
     traces, axes, notes = [], {}, []
-    for position, (label, rows) in enumerate(groups):
+    for position, (style, rows) in enumerate(groups):
         grid = thinned(rows.pivot_table(index="epoch", columns="layer", values=column))
         suffix = "" if position == 0 else str(position + 1)
         top = 1 - position / len(groups)
         traces.append(
             {
-                **{"type": "heatmap", "coloraxis": "coloraxis", "name": escape(label)},
+                **{"type": "heatmap", "coloraxis": "coloraxis", "name": escape(style.label)},
                 **{"x": grid.columns.tolist(), "y": [str(epoch) for epoch in grid.index]},
                 "z": [_numbers(row) for _, row in grid.iterrows()],
                 **{"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"},
@@ -84,7 +87,7 @@ def heat_maps(profiles: pd.DataFrame, names: Sequence[str], column: str, words: 
         axes[f"yaxis{suffix}"] = titled("epoch", domain=[bottom, top - 0.06 / len(groups)], type="category")
         axes[f"xaxis{suffix}"] = {"anchor": f"y{suffix}", "automargin": True}
         place = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": top - 0.05 / len(groups)}
-        notes.append({**place, "yanchor": "bottom", "text": f"<b>{escape(label)}</b>", "showarrow": False})
+        notes.append({**place, "yanchor": "bottom", "text": f"<b>{escape(style.label)}</b>", "showarrow": False})
     bar = {"colorscale": "Viridis", "colorbar": {"title": {"text": words, "side": "right"}, "thickness": 12}}
     height = FRAME_HEIGHT + MAP_HEIGHT * max(len(groups), 1)
     shown = layout({}, {}, coloraxis=bar, annotations=notes, height=height) | axes

@@ -12,8 +12,9 @@ import pandas as pd
 from study.analysis.propagation import LAYER_COLUMNS, growth_per_layer, last_epoch, layer_profiles
 from study.config import CONFIRM
 from study.report.blocks import Block, Section, table
-from study.report.charts import line_names, log_axis, titled
+from study.report.charts import log_axis, titled
 from study.report.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
+from study.report.lines import LineStyles, line_names
 from study.report.opened_run import OpenedRun
 from study.report.part import Part
 
@@ -49,15 +50,15 @@ def layer_section(run: OpenedRun, part: Part, anchor: str) -> Section:
     layers = run.layers(confirmed["trial_id"].tolist(), LAYER_COLUMNS)
     axes = list(dict.fromkeys([*part.axes, "depth"]))
     profiles = layer_profiles(layers, confirmed, by=axes)
-    blocks = _blocks(profiles, part.lines) if len(profiles) else []
+    blocks = _blocks(profiles, part.styles) if len(profiles) else []
     return Section(anchor, "Isometry", INTRO if blocks else "No layer was recorded for a confirmed trial yet.", blocks)
 
 
-def _blocks(profiles: pd.DataFrame, lines: Sequence[str]) -> list[Block]:
+def _blocks(profiles: pd.DataFrame, styles: LineStyles) -> list[Block]:
     depths = sorted(profiles["depth"].unique(), reverse=True)
-    blocks = [_growth_block(profiles, lines)]
+    blocks = [_growth_block(profiles, styles.names)]
     for position, depth in enumerate(depths):
-        blocks += _blocks_of_depth(profiles[profiles["depth"] == depth], lines, int(depth), folded=position > 0)
+        blocks += _blocks_of_depth(profiles[profiles["depth"] == depth], styles, int(depth), folded=position > 0)
     return blocks
 
 
@@ -74,30 +75,30 @@ def _growth_block(profiles: pd.DataFrame, lines: Sequence[str]) -> Block:
     return table("Growth of the error", growth.sort_values(by, ascending=False), columns, note=note)
 
 
-def _blocks_of_depth(profiles: pd.DataFrame, lines: Sequence[str], depth: int, *, folded: bool) -> list[Block]:
-    last = last_epoch(profiles, by=["depth", *lines])
-    growth = growth_per_layer(profiles, by=lines) if lines else growth_per_layer(profiles, by=["depth"])
+def _blocks_of_depth(profiles: pd.DataFrame, styles: LineStyles, depth: int, *, folded: bool) -> list[Block]:
+    last = last_epoch(profiles, by=["depth", *styles.names])
+    growth = growth_per_layer(profiles, by=styles.names or ["depth"])
     charts = {
         "error by layer": (
-            profile_chart(last, lines, "log10_error_ratio", titled("log10 of error / error at the top")),
+            profile_chart(last, styles, "log10_error_ratio", titled("log10 of error / error at the top")),
             ERROR_NOTE,
         ),
-        "singular values": (singular_value_chart(last, lines), SINGULAR_NOTE),
+        "singular values": (singular_value_chart(last, styles), SINGULAR_NOTE),
         "modulation factors": (
-            profile_chart(last, lines, "log10_factor", titled("log10 of the factor")),
+            profile_chart(last, styles, "log10_factor", titled("log10 of the factor")),
             "What modulation multiplied each layer's error by, all in all; 0 is untouched.",
         ),
         "Gram defect": (
-            epoch_chart(growth, lines, "gram_defect", log_axis("distance from orthonormality", growth["gram_defect"])),
+            epoch_chart(growth, styles, "gram_defect", log_axis("distance from orthonormality", growth["gram_defect"])),
             "Mean over layers, by epoch (log scale).",
         ),
         "error by layer and epoch": (
-            heat_maps(profiles, lines, "log10_error_ratio", "log10"),
+            heat_maps(profiles, styles, "log10_error_ratio", "log10"),
             "log10 of the error over that of the top layer.",
         ),
     }
     if "mean_cosine" in profiles:
-        chart = profile_chart(last, lines, "mean_cosine", titled("mean |cosine|"))
+        chart = profile_chart(last, styles, "mean_cosine", titled("mean |cosine|"))
         charts["cosines between filters"] = (chart, COSINE_NOTE)
     return [
         Block(f"Depth {depth}: {title}", note, chart, group=f"Depth {depth}" if folded else "")

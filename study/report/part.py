@@ -10,6 +10,7 @@ from study.analysis.curves import Baselines, depth_curve
 from study.analysis.outcomes import training_outcomes
 from study.analysis.sentence import Findings, pairs_of, sentence
 from study.analysis.trainability import trainability_limits
+from study.report.lines import LineStyles
 
 LINEAR, NEIGHBOR = "linear baseline", "nearest neighbour"
 
@@ -43,6 +44,11 @@ class Part:
     def lines(self) -> list[str]:
         """The axes other than depth: one line of a depth curve for each combination of their values."""
         return [name for name in self.axes if name != "depth"]
+
+    @cached_property
+    def styles(self) -> LineStyles:
+        """How each line looks in every picture of the data set."""
+        return LineStyles.of(self.trials, self.lines)
 
     @cached_property
     def contrast(self) -> str | None:

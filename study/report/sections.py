@@ -9,12 +9,8 @@ from study.analysis.scores import METRICS
 from study.analysis.trainability import loss_bands, loss_fits
 from study.analysis.words import share_words
 from study.report.blocks import Block, Section, table
-from study.report.charts import (
-    band_chart,
-    curve_chart,
-    dot_chart,
-    line_names,
-)
+from study.report.charts import band_chart, curve_chart, dot_chart
+from study.report.lines import line_names
 from study.report.part import Part
 from study.terminal import plural
 
@@ -88,10 +84,11 @@ def picture(part: Part) -> Block:
     if part.curve.empty:
         return Block("", NOT_YET)
     if part.has_depths:
-        return Block("Depth curves", "", curve_chart(part.curve, part.lines, WORDS, part.levels))
+        return Block("Depth curves", "", curve_chart(part.curve, part.styles, WORDS, part.levels))
     ranked = part.curve.sort_values("mean", ascending=False)
     labels = line_names(ranked, part.names).tolist()
-    return Block("Cells", "Best first.", dot_chart(labels, ranked, ("mean", "low", "high"), WORDS))
+    chart = dot_chart(labels, ranked, ("mean", "low", "high"), WORDS, styles=part.styles.of_rows(ranked))
+    return Block("Cells", "Best first.", chart)
 
 
 def _numbers(part: Part) -> Block:
@@ -145,7 +142,7 @@ def _fits(part: Part) -> Iterator[Block]:
     if fits.empty:
         return
     bands = loss_bands(part.trials, by=part.lines)
-    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, part.curve, part.lines, WORDS))
+    yield Block("Error against depth, fitted", FIT_NOTE, band_chart(bands, part.curve, part.styles, WORDS))
     chosen = fits[fits["chosen"]]
     columns = {name: name for name in part.lines} | {
         **{"model": "model", "weight": "its Akaike weight", "exponent~exponent_low~exponent_high": "exponent"},

@@ -65,7 +65,7 @@ def print_summary(storage: Storage, console: Console) -> None:
     run = OpenedRun.at(storage)
     print_text(run, console)
     for part in run.parts:
-        figure = depth_curve_figure(part.curve, part.baselines, _title(run, part))
+        figure = depth_curve_figure(part.curve, part.baselines, _title(run, part), part.styles)
         name = f"{FIGURE}.png" if "dataset" not in run.axes else safe_name(f"{FIGURE}-{part.dataset}.png")
         _store_figure(figure, storage, name)
         console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)

@@ -50,7 +50,7 @@ def twin_lines(run: OpenedRun, part: Part) -> Iterator[str]:
         times = f", {row['steps_to_target']:.0f} steps, {seconds(row['seconds_to_target'])}"
         reached = f"{row['reached']} of {row['seeds']} seeds reach {row['target']:.3f} in the mean, {share}"
         known = "" if pd.isna(row["steps_to_target"]) else times
-        yield f"- {cell_name(row, part.axes or ['cell'])}: {reached}{known}"
+        yield f"- {cell_name(row, part.names)}: {reached}{known}"
 
 
 def _epochs(run: OpenedRun, part: Part) -> pd.DataFrame:

@@ -8,16 +8,7 @@ import pandas as pd
 from study.analysis.importance import importances
 from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves, known_point_wins
 from study.report.blocks import Block, Section, number, table
-from study.report.charts import (
-    depth_axis,
-    dot_chart,
-    hover_of,
-    line_names,
-    lines,
-    log_axis,
-    point_chart,
-    titled,
-)
+from study.report.charts import depth_axis, dot_chart, drawn_lines, hover_of, log_axis, point_chart, titled
 from study.report.importances import importance_blocks
 from study.report.opened_run import OpenedRun
 from study.report.part import Part
@@ -88,7 +79,6 @@ def _edges(part: Part, spaces: Spaces) -> Block:
 def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
     searched = [cell for cell, space in spaces.items() if knob in space]
     trials = part.trials[part.trials["cell"].isin(searched)]
-    known = sorted(line_names(part.trials, part.lines).unique())
     settings = best_settings(trials, by=["depth", *part.lines], knob=knob)
     words = knob.replace("_", " ")
     if settings.empty:
@@ -102,15 +92,15 @@ def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
     values = pd.concat([settings["least"], settings["most"]])
     wide = values.min() > 0 and values.max() > WIDE * values.min()
     y = ("best", log_axis(words, values) if wide else titled(words))
-    chart = point_chart(settings, part.lines, ("depth", depth_axis(settings["depth"].tolist())), y, hover, known)
-    for trace, (_, rows, _, _) in zip(chart["data"], lines(settings, part.lines, known), strict=True):
+    chart = point_chart(settings, part.styles, ("depth", depth_axis(settings["depth"].tolist())), y, hover)
+    for trace, (_, rows) in zip(chart["data"], drawn_lines(settings, part.styles), strict=True):
         spread = {
             "array": (rows["most"] - rows["best"]).tolist(),
             "arrayminus": (rows["best"] - rows["least"]).tolist(),
         }
         trace |= {
             "mode": "lines+markers",
-            "line": {"width": 1},
+            "line": {**trace["line"], "width": 1},
             "error_y": {"type": "data", "thickness": 1.2, **spread},
         }
     return Block(f"Best {words} by depth", MOVE_NOTE, chart)

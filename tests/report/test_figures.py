@@ -57,7 +57,7 @@ def test_one_line_a_recipe_through_its_means_and_intervals() -> None:
         np.testing.assert_allclose(drawn[recipe][0], np.log2(cells["depth"]), atol=0.1)
     assert len(axes.collections) == 3
     bars = np.concatenate([bar.get_segments()[0][:, 1] for bar in axes.collections])
-    np.testing.assert_allclose(sorted(bars[:2]), curve.loc[curve["recipe"] == "he_l2", ["low", "high"]].iloc[0])
+    np.testing.assert_allclose(sorted(bars[:2]), curve.loc[curve["recipe"] == "residual", ["low", "high"]].iloc[0])
     colors = {line.get_color() for line in axes.get_lines() if line.get_label() in set(curve["recipe"])}
     assert len(colors) == 3
 
@@ -138,7 +138,9 @@ def test_other_axes_give_a_dot_a_cell_highest_on_top() -> None:
     figure = depth_curve_figure(curve, BASELINE, "")
     (axes,) = figure.axes
     drawn = lines(axes)
-    assert drawn["mean"][0] == sorted(curve["mean"])
+    assert {recipe: drawn[recipe][0] for recipe in curve["recipe"]} == {
+        recipe: [mean] for recipe, mean in zip(curve["recipe"], curve["mean"], strict=True)
+    }
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == list(curve.sort_values("mean")["recipe"])
     assert drawn["linear baseline 0.850"][0] == [0.85, 0.85]

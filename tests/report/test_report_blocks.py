@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from study.report.blocks import MAX_ROWS, interval, number, seconds, table
-from study.report.charts import bar_chart, curve_chart, dot_chart, escape, line_names, lines, log_axis
+from study.report.charts import bar_chart, curve_chart, dot_chart, escape, log_axis
 from study.report.layer_charts import MAX_EPOCHS, MAX_LAYERS, heat_maps, thinned
+from study.report.lines import LineStyles
 
 
 @pytest.mark.parametrize(
@@ -44,35 +45,26 @@ def test_a_table_is_cut_and_says_so() -> None:
 CURVE = pd.DataFrame(
     {"depth": [8, 44, 8, 44], "recipe": ["<b>a", "<b>a", "residual", "residual"], "mean": [0.9, 1.0, 0.8, 0.1]}
     | {"low": [0.8, np.nan, 0.7, 0.1], "high": [1.0, np.nan, 0.9, 0.1], "seeds": 3, "diverged": [0, 0, 0, 3]}
-    | {"chance": 0.1}
+    | {"chance": 0.1, "architecture": ["plain"] * 2 + ["residual"] * 2}
 )
 
 
 def test_a_curve_has_lines_crosses_and_levels_and_plotly_reads_no_html_from_data() -> None:
-    chart = curve_chart(CURVE, ["recipe"], "accuracy", {"linear baseline": 0.85, "nearest neighbour": 0.9})
+    styles = LineStyles.of(CURVE, ["recipe"])
+    chart = curve_chart(CURVE, styles, "accuracy", {"linear baseline": 0.85, "nearest neighbour": 0.9})
     names = [trace["name"] for trace in chart["data"]]
     assert names == [
-        "&lt;b&gt;a",
         "residual",
+        "&lt;b&gt;a",
         "some seeds diverged",
         "chance 0.100",
         "linear baseline 0.850",
         "nearest neighbour 0.900",
     ]
-    assert chart["data"][0]["y"] == pytest.approx([0.1, 0.001])
-    assert chart["data"][0]["error_y"]["array"] == pytest.approx([0.1, 0.0])
+    assert chart["data"][1]["y"] == pytest.approx([0.1, 0.001])
+    assert chart["data"][1]["error_y"]["array"] == pytest.approx([0.1, 0.0])
     json.dumps(chart, allow_nan=False)
     assert escape("<a>&") == "&lt;a&gt;&amp;"
-
-
-def test_lines_keep_their_colours_where_some_are_missing() -> None:
-    known = ["<b>a", "b", "residual"]
-    full = {label: color for label, _, color, _ in lines(CURVE, ["recipe"], known)}
-    part = {label: color for label, _, color, _ in lines(CURVE[CURVE["recipe"] == "residual"], ["recipe"], known)}
-    assert full["residual"] == part["residual"]
-    frame = pd.DataFrame({"x": [1.0, None, 1.0]}, index=[5, 5, 7])
-    assert line_names(frame, ["x"]).tolist() == ["x=1", "x=none", "x=1"]
-    assert line_names(frame, []).tolist() == ["mean"] * 3
 
 
 def test_dots_and_bars_carry_their_intervals() -> None:
@@ -92,6 +84,7 @@ def test_heat_maps_are_thinned_evenly_and_keep_their_ends() -> None:
     assert small.shape == (MAX_EPOCHS, MAX_LAYERS)
     assert (small.index[0], small.index[-1], small.columns[-1]) == (0, 199, 998)
     columns = {"epoch": [1, 1, 1, 2, 2, 2], "layer": [0, 1, 2] * 2, "value": [0.0, np.nan, np.nan, 1, 2, np.nan]}
-    chart = heat_maps(pd.DataFrame(columns).assign(recipe="r"), ["recipe"], "value", "log10")
+    profiles = pd.DataFrame(columns).assign(recipe="r", architecture="plain")
+    chart = heat_maps(profiles, LineStyles.of(profiles, ["recipe"]), "value", "log10")
     assert chart["data"][0]["z"] == [[0.0, None], [1.0, 2.0]]
     assert chart["data"][0]["x"] == [0, 1]
