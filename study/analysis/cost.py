@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from study.analysis.scores import KNOWN_POINT, groups_of, scored, select
-from study.config import OBJECTIVES
+from study.config import OBJECTIVES, SEARCH
 
 UNKNOWN_DEVICE = "unknown"  # of trials that ended before they could say, where the others ran on several
 RANDOM_SAMPLER = "random"
@@ -66,7 +66,7 @@ def non_dominated(trials: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFra
     A trial is on it when no other is at least as good in every objective and better in one. Objectives are names in
     `study.config.OBJECTIVES`, which say which way is better.
     """
-    rows = trials[(trials["phase"] == "search") & (trials["status"] == "ok")].dropna(subset=list(objectives))
+    rows = trials[(trials["phase"] == SEARCH) & (trials["status"] == "ok")].dropna(subset=list(objectives))
     signs = [1.0 if OBJECTIVES[name] == "maximize" else -1.0 for name in objectives]
     gains = rows[list(objectives)].to_numpy(dtype=np.float64) * signs
     beaten = [bool(((gains >= one).all(axis=1) & (gains > one).any(axis=1)).any()) for one in gains]
@@ -104,7 +104,7 @@ def expected_best_by_trials(trials: pd.DataFrame, sampler: str, *, by: Sequence[
     """
     axes = list(by)
     rows = scored(trials, [*axes, "trial_id", "phase"])
-    rows = rows[(rows["phase"] == "search") & ~rows["trial_id"].str.endswith(KNOWN_POINT)]
+    rows = rows[(rows["phase"] == SEARCH) & ~rows["trial_id"].str.endswith(KNOWN_POINT)]
     pruned = int((rows["status"] == "pruned").sum())
     if sampler != RANDOM_SAMPLER:
         raise ValueError(
@@ -129,7 +129,7 @@ def divergence_map(trials: pd.DataFrame, knob: str, *, bins: int = 6, by: Sequen
     """
     axes = list(by)
     rows = select(trials, [*axes, knob, "phase", "status"])
-    rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged", "pruned"]) & (rows[knob] > 0)]
+    rows = rows[(rows["phase"] == SEARCH) & rows["status"].isin(["ok", "diverged", "pruned"]) & (rows[knob] > 0)]
     columns = [*axes, "low", "high", "trials", "diverged", "share"]
     if rows.empty:
         return pd.DataFrame(columns=columns)

@@ -28,6 +28,7 @@ from study.analysis.scores import (
     select,
 )
 from study.analysis.shares import trained_shares
+from study.config import SEARCH
 
 Baselines = Mapping[str, Mapping[str, float]]
 """Words for each baseline to its accuracies."""
@@ -106,7 +107,7 @@ def best_of_each_cell(trials: pd.DataFrame, *, by: Sequence[str] = ("cell",)) ->
     """
     axes = list(by) or ["cell"]
     rows = select(trials, [*axes, "phase", "status", "trial_id", "val_accuracy"])
-    rows = rows[rows["phase"] == "search"]
+    rows = rows[rows["phase"] == SEARCH]
     counts = {status: (rows["status"] == status).astype(int) for status in STATUSES}
     accuracy = rows["val_accuracy"].astype(np.float64).where(rows["status"] == "ok")
     rows = rows.assign(val_accuracy=accuracy, trial_id=rows["trial_id"].where(accuracy.notna()), trials=1, **counts)

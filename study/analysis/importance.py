@@ -18,6 +18,7 @@ import pandas as pd
 from study.analysis.scores import KNOWN_POINT, comparable, scored, seeded
 from study.analysis.search_table import METHODS, SearchTable, Spaces
 from study.analysis.step_down import DEALS, Array, Order, Stand, dealt, step_down
+from study.config import SEARCH
 
 COLUMNS = ("scope", "field", "method", "importance", "low", "high", "null", "stands_out", "p_value", "trials")
 MIN_TRIALS = 10  # Fewer make neither a forest nor a best tenth.
@@ -65,7 +66,7 @@ def _fields(spaces: Spaces) -> list[str]:
 def _drawn(trials: pd.DataFrame, fields: list[str]) -> pd.DataFrame:
     """Drawn search trials with a score, val_accuracy or chance where they diverged, in the order of their numbers."""
     rows = scored(trials, ["cell", "phase", "trial_id", *fields])
-    rows = rows[(rows["phase"] == "search") & rows["status"].isin(["ok", "diverged"]) & rows["score"].notna()]
+    rows = rows[(rows["phase"] == SEARCH) & rows["status"].isin(["ok", "diverged"]) & rows["score"].notna()]
     names = rows["trial_id"].astype(str)
     numbers = pd.to_numeric(names.str.rsplit(":", n=1).str[-1], errors="coerce").fillna(-1)  # -1: an id not of ours
     rows = rows.assign(number=numbers)[~names.str.endswith(KNOWN_POINT)]

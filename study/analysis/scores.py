@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from study.analysis.mixing import SETTINGS, refuse_mixed
+from study.config import CONFIRM
 
 FAULTS = ("failed", "out_of_memory")  # of the environment, not of the method
 KNOWN_POINT = ":search:0"  # How the trial_id of a cell's first search trial ends: the recipe's own point.
@@ -184,7 +185,7 @@ def confirmed_rows(trials: pd.DataFrame, metric: str, axes: Sequence[str], colum
     trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, "norm_bias_init"])))  # older runs lack it
     known = [name for name in SETTINGS if name in trials.columns]
     rows = scored(trials, [*axes, *columns, "seed", "phase", *CONTEXT[:-1], *known], metric)
-    rows = rows[(rows["phase"] == "confirm") & rows["status"].isin(["ok", "diverged"])]
+    rows = rows[(rows["phase"] == CONFIRM) & rows["status"].isin(["ok", "diverged"])]
     refuse_mixed(rows, axes)
     if rows["chance"].isna().any():
         raise ValueError("num_classes is null in every row of a confirmed data set: its chance level is unknown")

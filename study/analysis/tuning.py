@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.scores import KNOWN_POINT, comparable, select
-from study.config import TrialConfig
+from study.config import SEARCH, TrialConfig
 
 Spaces = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -125,7 +125,7 @@ def known_point_wins(trials: pd.DataFrame) -> tuple[int, int]:
 def _finished(trials: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Search trials that ended with an accuracy."""
     rows = select(trials, list(dict.fromkeys([*columns, "phase", "status", "trial_id", "val_accuracy"])))
-    rows = rows[(rows["phase"] == "search") & (rows["status"] == "ok") & rows["val_accuracy"].notna()]
+    rows = rows[(rows["phase"] == SEARCH) & (rows["status"] == "ok") & rows["val_accuracy"].notna()]
     return rows.assign(val_accuracy=rows["val_accuracy"].astype(np.float64))
 
 

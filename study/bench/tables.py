@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from study.analysis.curves import depth_curve
 from study.bench.measurement import Row, Setting, Target
-from study.config import TrialConfig
+from study.config import CONFIRM, SEARCH, TrialConfig
 from study.records import FIRST_VERSION, TRIALS_PER_PART, read_arrow, read_table
 from study.report.page import write_report
 from study.store.schemas import SCHEMAS
@@ -107,7 +107,7 @@ class GeneratedRun:
         }
 
     def _trials(self, generator: np.random.Generator) -> pd.DataFrame:
-        kinds = [("search", k) for k in range(self.searches)] + [("confirm", k) for k in range(self.confirms)]
+        kinds = [(SEARCH, k) for k in range(self.searches)] + [(CONFIRM, k) for k in range(self.confirms)]
         rows = [
             {"cell": cell, "depth": depth, "recipe": recipe, "phase": phase, "seed": k}
             | {"trial_id": f"{RUN}:{cell}:{phase}:{k}"}
@@ -124,7 +124,7 @@ class GeneratedRun:
         n, depth = len(table), table["depth"].to_numpy(dtype=np.float64)
         for field, (low, high) in SEARCHED.items():
             table[field] = np.exp(generator.uniform(np.log(low), np.log(high), n))
-        confirmed = (table["phase"] == "confirm").to_numpy()
+        confirmed = (table["phase"] == CONFIRM).to_numpy()
         table.loc[confirmed, "learning_rate"] = 1.0 / table.loc[confirmed, "depth"]
         table.loc[confirmed, "regularizer_strength"] = 1e-4  # all seeds of a cell confirm one point
         limit = table["recipe"].map(LIMITS).to_numpy()

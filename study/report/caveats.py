@@ -79,7 +79,7 @@ def _failures(trials: pd.DataFrame) -> Iterator[str]:
 
 
 def _search(run: OpenedRun, part: Part) -> Iterator[str]:
-    searched = part.trials[part.trials["phase"] == "search"].groupby("cell").size()
+    searched = part.trials[part.trials["phase"] == SEARCH].groupby("cell").size()
     if len(searched) and searched.min() < FEW_TRIALS:
         few = plural(int(searched.min()), "search trial")
         yield (

@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.analysis.cost import cost_table, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.scores import FAULTS, at_chance, scored
-from study.config import CONFIRM
+from study.config import CONFIRM, SEARCH
 from study.report.blocks import DASH, Block, Section, seconds, table
 from study.report.charts import (
     HELPER_COLOR,
@@ -89,7 +89,7 @@ def _front(part: Part, axes: list[str]) -> Iterator[Block]:
 
 def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     trials = part.trials.assign(chance=scored(part.trials, [])["chance"])
-    searched = trials[(trials["phase"] == "search") & (trials["learning_rate"] > 0)]
+    searched = trials[(trials["phase"] == SEARCH) & (trials["learning_rate"] > 0)]
     if "learning_rate" not in run.knobs or searched.empty:
         return
     counts = divergence_map(part.trials, "learning_rate", by=["depth"])

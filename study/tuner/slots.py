@@ -66,6 +66,7 @@ class Slots:
         nodes: the resources of each living node.
         card_bytes: memory of the cluster's smallest GPU; None while it is not known: then a trial asks for a whole one.
         autoscaler: what may be added; None: nothing, or nothing is known of it.
+        clock: seconds.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class Slots:
         nodes: Callable[[], Sequence[Node]],
         card_bytes: Callable[[], float | None],
         autoscaler: Autoscaler | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cpus, self._workers, self._data = options.cpus_per_trial, options.workers, data
         self._look, self._card_bytes, self._autoscaler = nodes, card_bytes, autoscaler
+        self._clock = clock
         self._nodes: Sequence[Node] = ()
         self._addable: Sequence[Node] = autoscaler.nodes if autoscaler else ()
         self._seen_at = -math.inf
@@ -166,8 +169,8 @@ class Slots:
             )
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._seen_at > BELIEF_SECONDS:
-            self._nodes, self._seen_at = self._look(), time.monotonic()
+        if self._clock() - self._seen_at > BELIEF_SECONDS:
+            self._nodes, self._seen_at = self._look(), self._clock()
             self._capacities.clear()
             card = self._card_bytes() if self._gpus is None else None
             if card != self._card:  # what was asked of another card tells nothing of this one

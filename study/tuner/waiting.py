@@ -24,11 +24,12 @@ class Waiting(DriverOnly, Callback):
     Args:
         slots: the cluster's room.
         say: takes a line.
+        clock: seconds.
     """
 
-    def __init__(self, slots: Slots, say: Callable[[str], None]) -> None:
-        self._slots, self._say = slots, say
-        self._looked_at, self._ran_at = -math.inf, time.monotonic()
+    def __init__(self, slots: Slots, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._slots, self._say, self._clock = slots, say, clock
+        self._looked_at, self._ran_at = -math.inf, clock()
         self._told_of_gpus = False
 
     def say_at_once(self) -> None:
@@ -37,7 +38,7 @@ class Waiting(DriverOnly, Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look whether anything runs, now and then."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now

@@ -1,8 +1,7 @@
 """What trials ask of Ray and how many fit, without Ray running; and on a node with a made-up GPU."""
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.options import Options
 from study.tuner.autoscaler import Autoscaler, NodeType
-from study.tuner.slots import HEAD, MOST, ResourceRequest, Slots, all_fit, resources_of, room_on
+from study.tuner.slots import BELIEF_SECONDS, HEAD, MOST, ResourceRequest, Slots, all_fit, resources_of, room_on
 
 GIB = 2.0**30
 LAPTOP, GPU_NODE = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
@@ -26,10 +25,11 @@ def slots(
     nodes: Sequence[dict[str, float]],
     card_bytes: float | None = None,
     autoscaler: Autoscaler | None = None,
+    clock: Callable[[], float] = time.monotonic,
     **options: object,
 ) -> Slots:
     data = {"digits": load_dataset("digits")}
-    return Slots(Options(**options), data, lambda: nodes, lambda: card_bytes, autoscaler)
+    return Slots(Options(**options), data, lambda: nodes, lambda: card_bytes, autoscaler, clock)
 
 
 def config(depth: int, batch_size: int = 128) -> TrialConfig:
@@ -67,11 +67,11 @@ def test_what_no_node_can_give_is_refused_with_the_largest_nodes_figures() -> No
 
 
 def test_gpus_that_join_a_run_on_cpus_are_passed_over() -> None:
-    nodes = [LAPTOP]
-    settled, told = slots(nodes), slots(nodes, gpus_per_trial=0.0)
+    nodes, now = [LAPTOP], [0.0]
+    settled, told = (slots(nodes, clock=lambda: now[0], gpus_per_trial=share) for share in (None, 0.0))
     assert not settled.passes_over_gpus
     nodes.append(GPU_NODE)
-    settled._seen_at = told._seen_at = -math.inf
+    now[0] += BELIEF_SECONDS + 1
     assert settled.passes_over_gpus
     assert not told.passes_over_gpus
     assert settled.ask(config(8)) == ResourceRequest(0.0, 1.0)
@@ -117,10 +117,11 @@ def test_large_and_small_shares_are_asked_for_as_far_as_they_fit_together() -> N
 
 def test_a_card_that_becomes_known_makes_earlier_asks_void() -> None:
     cards: list[float | None] = [None]
-    here = Slots(Options(), {"digits": load_dataset("digits")}, lambda: [GPU_NODE], lambda: cards[-1])
+    data, now = {"digits": load_dataset("digits")}, [0.0]
+    here = Slots(Options(), data, lambda: [GPU_NODE], lambda: cards[-1], clock=lambda: now[0])
     assert here.ask(config(8)) == here.largest == ResourceRequest(1.0, 1.0)
     cards.append(80 * GIB)
-    here._seen_at = -math.inf
+    now[0] += BELIEF_SECONDS + 1
     assert here.ask(config(8)) == here.largest == ResourceRequest(1 / 16, 1.0)
 
 
@@ -154,13 +155,12 @@ def test_halved_shares_leave_no_gap(shares: list[float], cards: int) -> None:
     assert all_fit(nodes, [ResourceRequest(share, 1.0) for share in shares]) == (sum(shares) <= cards)
 
 
-def test_new_nodes_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    nodes = [LAPTOP]
-    here = slots(nodes)
+def test_new_nodes_are_seen() -> None:
+    nodes, now = [LAPTOP], [0.0]
+    here = slots(nodes, clock=lambda: now[0])
     assert not here.have_room([here.smallest] * 5)
     nodes.append(LAPTOP)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 3)
+    now[0] += BELIEF_SECONDS + 1
     assert here.have_room([here.smallest] * 8)
     assert not here.have_room([here.smallest] * 9)
 

@@ -1,13 +1,13 @@
 """What is said while nothing runs."""
 
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
 import ray
 
-from study.tuner import waiting
 from study.tuner.slots import ResourceRequest
-from study.tuner.waiting import REPEAT_SECONDS, Waiting, reason_to_wait
+from study.tuner.waiting import LOOK_SECONDS, REPEAT_SECONDS, Waiting, reason_to_wait
 
 ASK = ResourceRequest(0.0, 1.0)
 FULL = {"CPU": 2.0}
@@ -35,12 +35,10 @@ def test_a_node_that_the_autoscaler_may_add_is_waited_for_by_name() -> None:
 
 def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     now, said = [0.0], []
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray, "cluster_resources", lambda: FULL)
     monkeypatch.setattr(ray, "available_resources", dict)
-    callback = Waiting(
-        SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False, can_grow=False), said.append
-    )
+    slots = SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False, can_grow=False)
+    callback = Waiting(slots, said.append, lambda: now[0])
     trial = SimpleNamespace(status="PENDING")
 
     def let_pass(seconds: int) -> int:
@@ -60,8 +58,7 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
 def test_gpus_that_join_a_run_on_cpus_are_told_of_once() -> None:
     said: list[str] = []
     slots = SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=True)
-    callback = Waiting(slots, said.append)
+    callback = Waiting(slots, said.append, count(step=LOOK_SECONDS).__next__)
     for _ in range(3):
-        callback._looked_at = 0.0
         callback.on_step_end(0, [SimpleNamespace(status="RUNNING")])
     assert said == ["GPUs have joined. This run goes on with CPUs: stop it and start it again to use them."]
