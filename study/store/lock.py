@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[C
             try:
                 yield _never_lost
             finally:
-                owner.unlink(missing_ok=True)
+                with suppress(OSError):  # of a disk that can no longer be written; the next driver replaces it
+                    owner.unlink(missing_ok=True)
     except Timeout:
         raise _refusal(storage.name, json.loads(owner.read_text()) if owner.exists() else {}) from None
 
