@@ -63,7 +63,7 @@ def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[C
                 with suppress(OSError):  # of a disk that can no longer be written; the next driver replaces it
                     owner.unlink(missing_ok=True)
     except Timeout:
-        raise _refusal(storage.name, json.loads(owner.read_text()) if owner.exists() else {}) from None
+        raise _refusal(storage.name, _read(owner)) from None
 
 
 def _never_lost() -> None:
@@ -90,6 +90,15 @@ def _files(storage: Storage) -> tuple[Path, Path]:
     """The lock, and the file that says who holds it; both beside the run, so that --fresh leaves them."""
     run = Path(storage.root)
     return run.parent / f".{run.name}.lock", run.parent / f".{run.name}.owner.json"
+
+
+def _read(owner: Path) -> Owner:
+    """Who holds the lock; unknown, an empty one, while the file is being written or removed."""
+    try:
+        told: Owner = json.loads(owner.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told
 
 
 def _this_driver() -> Owner:

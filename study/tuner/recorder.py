@@ -18,6 +18,7 @@ from study.records import TableWriter
 from study.search.cell_study import PlannedTrial
 from study.store.checkpoints import Checkpoints
 from study.store.run_file import check_there
+from study.store.weights import FOLDER as WEIGHTS
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
 from study.training.memory import line_on_memory
@@ -62,6 +63,7 @@ class Recorder(DriverOnly, Callback):
         self._num_classes = {name: images.num_classes for name, images in prepared.data.items()}
         self._commit, self._on_storage_error, self._say = prepared.provenance["commit"], on_storage_error, say
         self._storage, self._created_at = prepared.storage, prepared.created_at
+        self._storage.remove_temporary([WEIGHTS])
         self._layers, self._epochs, self._trials = (
             TableWriter(prepared.storage, name, prepared.provenance) for name in ("layers", "epochs", "trials")
         )
