@@ -6,10 +6,11 @@ with `nolock` or `local_lock`, it holds within one machine.
 
 A lease is a file beside the run that its driver keeps rewriting. What remains open: files are written without
 conditions, so two drivers that start within the same second may both write. Each reads again before it goes on, which
-shows the loser the other's name. Where even that misses, because a write took longer than SETTLE_SECONDS, the loser
-notices at its next beat and ends; what both have recorded by then is there twice, or, where both chose the same number
-for a part of a table, one driver's newest part has taken the place of the other's. The loser ends in good order, so
-rows of what it had finished may follow; run.json, journal and checkpoints it leaves to the other.
+shows the loser the other's name. Where even that misses, because the other's write took longer than SETTLE_SECONDS and
+than two of its own, the loser notices at its next beat and ends; what both have recorded by then is there twice, or,
+where both chose the same number for a part of a table, one driver's newest part has taken the place of the other's. The
+loser ends in good order, so rows of what it had finished may follow; run.json, journal and checkpoints it leaves to the
+other.
 obstore's conditional put would close this for s3, gs and abfs alone: hdfs, hf and fsspec would keep this lease beside a
 second one with credentials of its own; and gcp-storage-emulator, with which gs is tested, honours no condition.
 """
@@ -159,8 +160,10 @@ class _Lease:
         if owner is not None:
             say(f"Run {self._run} has an owner, {_described(owner)}. Does it live? Waiting up to {STALE_SECONDS:g} s.")
             self._refuse_if_alive(owner)
+        began = time.monotonic()
         self._write()
-        time.sleep(SETTLE_SECONDS)
+        # In a slow store, what another driver has begun to write by now takes as long.
+        time.sleep(max(SETTLE_SECONDS, 2 * (time.monotonic() - began)))
         self._refuse_if(self._owner())
 
     @contextmanager
@@ -198,7 +201,9 @@ class _Lease:
         deadline = time.monotonic() + STALE_SECONDS
         while time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
+            asked = time.monotonic()
             now = self._owner()
+            deadline += time.monotonic() - asked  # while the store is silent, its owner cannot give a sign either
             if now is None:
                 return
             if now != owner:
