@@ -14,8 +14,8 @@ test: $(VENV)/installed  ## everything a user would run
 test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
 	$(BIN)/python -m pytest -m slow
 
-faults: $(VENV)/installed  ## kill a small run at 20 random moments; nothing may be lost
-	FAULTS=20 $(BIN)/python -m pytest -m slow tests/test_faults.py
+faults: $(VENV)/installed  ## kill small runs at 50 random moments, each ended after five; nothing may be lost
+	FAULTS=50 $(BIN)/python -m pytest -m slow tests/test_faults.py
 
 bench: $(VENV)/installed  ## what a step, a loop, a trial and a report cost on this machine
 	$(BIN)/python -m study.bench --quick

@@ -19,7 +19,7 @@ from study.search.optuna_trials import FinishedTrial, finished_trials
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
-from study.store.run_file import confirm_seeds, open_run_file, read_run_file, save_run_file
+from study.store.run_file import check_there, confirm_seeds, open_run_file, read_run_file, save_run_file
 from study.store.schemas import Row
 from study.store.storage import JOURNAL, RUN_FILE, Storage, read_json
 from study.terminal import plural
@@ -31,6 +31,7 @@ class PreparedRun:
 
     Attributes:
         begun: trials that have a checkpoint to go on from, and the config that they began with.
+        created_at: what tells this run from another of its name.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class PreparedRun:
     provenance: dict[str, str]
     finished_trials: list[FinishedTrial]
     begun: dict[str, TrialConfig] = field(default_factory=dict)
+    created_at: str | None = None
 
     @property
     def has_checkpoints(self) -> bool:
@@ -57,6 +59,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         ValueError: unknown names, storage that cannot be read or written, a changed declaration, a missing data set, or
             another driver at work on the run.
         RuntimeError: another driver has taken the run over.
+        LostRunError: its folder was deleted or replaced meanwhile.
     """
     storage = Storage.at(options.storage).sub(plan.run)
     if not options.fresh:
@@ -155,6 +158,7 @@ def replaced(storage: Storage) -> Iterator[None]:
 def _prepare(
     plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
+    storage.remove_temporary((), files=(RUN_FILE, JOURNAL))
     notes = [*summaries(data), *_unknown_splits(storage, data)]
     content = open_run_file(storage, plan, {name: loaded.fingerprint for name, loaded in data.items()})
     for line in (f"{plan.run}: {plan.question}", *notes):
@@ -177,6 +181,7 @@ def _prepare(
         provenance=provenance(),
         finished_trials=finished,
         begun=begun,
+        created_at=content.get("created_at"),
     )
 
 
@@ -208,6 +213,7 @@ def _checkpoints(cell: PlannedCell) -> bool:
 
 def _close(prepared: PreparedRun) -> None:
     """Leave what readers of the run look at: the journal, and the cells that an adaptive sweep has added."""
+    check_there(prepared.storage, prepared.created_at, f"the {plural(prepared.studies.told, 'trial')} finished so far")
     Checkpoints(prepared.storage).tidy()
     cells, finished = prepared.studies.planned, read_finished(prepared.storage)
     if len(finished) > len(prepared.finished_trials) or not is_whole(prepared.storage):

@@ -126,7 +126,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except OSError as error:  # a full disk, a storage that is gone
-        print(f"error: {error}. What had finished is safe; the same command goes on from there.", file=sys.stderr)
+        print(f"error: {_broken_off(plan, how, error)}", file=sys.stderr)
         return FAILED
     from study.report.page import write_report
     from study.report.summary import print_summary
@@ -134,6 +134,20 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     print_summary(prepared.storage, display.console)
     display.say(f"\nReport: {write_report(prepared.storage)}")
     return 0
+
+
+def _broken_off(plan: Plan, how: Options, error: OSError) -> str:
+    """What an error of the storage, or of this machine's disk, means for the run."""
+    from study.store.run_file import LostRunError
+    from study.store.storage import Storage
+
+    if isinstance(error, LostRunError):
+        return f"{error}."
+    folder = Storage.at(how.storage).sub(plan.run).location
+    return (
+        f"run {folder} broke off: {error}. What had finished is safe; the same command goes on from there, "
+        "once the cause is mended."
+    )
 
 
 def _execute(prepared: "PreparedRun", how: Options, display: "Display") -> None:

@@ -3,6 +3,7 @@
 import socket
 import sys
 import threading
+import time
 import urllib.request
 from contextlib import suppress
 
@@ -34,10 +35,15 @@ class S3Server(Server):
 
 
 class Gate:
-    """A way to a server that can be shut, as when it or the network is gone for a while."""
+    """A way to a server that can be shut, as when it or the network is gone for a while.
 
-    def __init__(self, port: int) -> None:
-        self._server_port, self._pairs = port, []
+    Args:
+        port: the server's.
+        delay_seconds: that each piece of what is sent takes longer, either way.
+    """
+
+    def __init__(self, port: int, delay_seconds: float = 0.0) -> None:
+        self._server_port, self._delay_seconds, self._pairs = port, delay_seconds, []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -68,12 +74,13 @@ class Gate:
                 there = socket.create_connection(("127.0.0.1", self._server_port))
                 self._pairs += [here, there]
                 for ends in ((here, there), (there, here)):
-                    threading.Thread(target=_forward, args=ends, daemon=True).start()
+                    threading.Thread(target=_forward, args=(*ends, self._delay_seconds), daemon=True).start()
 
 
-def _forward(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket, delay_seconds: float) -> None:
     with suppress(OSError):
         while content := source.recv(65536):
+            time.sleep(delay_seconds)
             target.sendall(content)
     for end in (source, target):
         with suppress(OSError):

@@ -23,6 +23,9 @@ class CellStudies:
         baselines: name of a proxy to the linear baseline's validation accuracy; adaptive plans may ask for it.
         begun: unfinished trials whose point is known, from a checkpoint or because they failed, and what they were
             told.
+
+    Attributes:
+        told: how many trials have ended, of this start and of earlier ones.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class CellStudies:
     ) -> None:
         self._plan, self._method, self._baselines = plan, method or SearchMethod(), baselines or {}
         self._begun = begun or {}
+        self.told = 0
         self._restored: dict[str, list[FinishedTrial]] = defaultdict(list)
         for trial in finished:
             self._restored[trial.row["cell"]].append(trial)
+            self.told += 1
         self._handed_out: dict[str, PlannedTrial] = {}
         self._cells: dict[str, CellStudy] = {}
         self.planned: dict[str, PlannedCell] = {}
@@ -94,6 +99,7 @@ class CellStudies:
     def tell(self, trial_id: str, row: Row) -> None:
         """Take in the row of a finished trial."""
         planned = self._handed_out.pop(trial_id)
+        self.told += 1
         self._cells[planned.cell].tell(planned, row)
         if self._cells[planned.cell].finished:
             self._add(self._plan.next_cells(self._results()))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from study.config import HOUSEKEEPING, TrialConfig, parse_config
-from study.store.storage import Storage, file_name
+from study.store.storage import RUN_FILE, Storage, file_name
 
 FOLDER = "checkpoints"
 LONGEST_HEAD = 2**16  # bytes; a config has about 1,500
@@ -42,7 +42,13 @@ class Checkpoints:
     storage: Storage
 
     def save(self, trial_id: str, config: TrialConfig, content: bytes) -> None:
-        """Keep a trial's latest checkpoint in place of its last; on disk when this returns."""
+        """Keep a trial's latest checkpoint in place of its last; on disk when this returns.
+
+        Raises:
+            OSError: it cannot be written, or the run is gone: alone, it would be taken for another run's.
+        """
+        if not self.storage.exists(RUN_FILE):
+            raise FileNotFoundError(f"{self.storage.location} is no run any more")
         digest = hashlib.sha256(content).hexdigest()
         head = {"trial_id": trial_id, "config": config.model_dump(), "sha256": digest}
         self.storage.write(_name(trial_id), json.dumps(head).encode() + b"\n" + content)

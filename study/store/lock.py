@@ -6,10 +6,11 @@ with `nolock` or `local_lock`, it holds within one machine.
 
 A lease is a file beside the run that its driver keeps rewriting. What remains open: files are written without
 conditions, so two drivers that start within the same second may both write. Each reads again before it goes on, which
-shows the loser the other's name. Where even that misses, because a write took longer than SETTLE_SECONDS, the loser
-notices at its next beat and ends; what both have recorded by then is there twice, or, where both chose the same number
-for a part of a table, one driver's newest part has taken the place of the other's. The loser ends in good order, so
-rows of what it had finished may follow; run.json, journal and checkpoints it leaves to the other.
+shows the loser the other's name. Where even that misses, because the other's write took longer than SETTLE_SECONDS and
+than two of its own, the loser notices at its next beat and ends; what both have recorded by then is there twice, or,
+where both chose the same number for a part of a table, one driver's newest part has taken the place of the other's. The
+loser ends in good order, so rows of what it had finished may follow; run.json, journal and checkpoints it leaves to the
+other.
 obstore's conditional put would close this for s3, gs and abfs alone: hdfs, hf and fsspec would keep this lease beside a
 second one with credentials of its own; and gcp-storage-emulator, with which gs is tested, honours no condition.
 """
@@ -22,7 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,10 @@ def run_lock(storage: Storage, say: Callable[[str], None] = print) -> Iterator[C
             try:
                 yield _never_lost
             finally:
-                owner.unlink(missing_ok=True)
+                with suppress(OSError):  # of a disk that can no longer be written; the next driver replaces it
+                    owner.unlink(missing_ok=True)
     except Timeout:
-        raise _refusal(storage.name, json.loads(owner.read_text()) if owner.exists() else {}) from None
+        raise _refusal(storage.name, _read(owner)) from None
 
 
 def _never_lost() -> None:
@@ -89,6 +91,15 @@ def _files(storage: Storage) -> tuple[Path, Path]:
     """The lock, and the file that says who holds it; both beside the run, so that --fresh leaves them."""
     run = Path(storage.root)
     return run.parent / f".{run.name}.lock", run.parent / f".{run.name}.owner.json"
+
+
+def _read(owner: Path) -> Owner:
+    """Who holds the lock; unknown, an empty one, while the file is being written or removed."""
+    try:
+        told: Owner = json.loads(owner.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told
 
 
 def _this_driver() -> Owner:
@@ -149,8 +160,10 @@ class _Lease:
         if owner is not None:
             say(f"Run {self._run} has an owner, {_described(owner)}. Does it live? Waiting up to {STALE_SECONDS:g} s.")
             self._refuse_if_alive(owner)
+        began = time.monotonic()
         self._write()
-        time.sleep(SETTLE_SECONDS)
+        # In a slow store, what another driver has begun to write by now takes as long.
+        time.sleep(max(SETTLE_SECONDS, 2 * (time.monotonic() - began)))
         self._refuse_if(self._owner())
 
     @contextmanager
@@ -188,7 +201,9 @@ class _Lease:
         deadline = time.monotonic() + STALE_SECONDS
         while time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
+            asked = time.monotonic()
             now = self._owner()
+            deadline += time.monotonic() - asked  # while the store is silent, its owner cannot give a sign either
             if now is None:
                 return
             if now != owner:

@@ -62,6 +62,35 @@ def read_run_file(storage: Storage, *keys: str) -> dict[str, Any]:
     return content
 
 
+class LostRunError(OSError):
+    """The folder of a run that is going on is no longer this run's."""
+
+
+def check_there(storage: Storage, created_at: Any, finished: str = "") -> None:
+    """Look whether the run is still where it was begun: whoever writes without it makes half a run.
+
+    Args:
+        storage: of the run.
+        created_at: what its file said when this start began.
+        finished: what is lost with it, in words.
+
+    Raises:
+        LostRunError: its file is gone, or is another run's, or nobody can tell which.
+    """
+    try:
+        if read_json(storage, RUN_FILE).get("created_at") == created_at:
+            return
+    except (FileNotFoundError, ValueError):
+        pass
+    except OSError:  # a store that is silent for a moment, which is for those to bear who write
+        return
+    lost = f", and with it {finished}" if finished else ""
+    raise LostRunError(
+        f"{storage.location} was deleted, moved, unmounted or replaced while its run was going on{lost}. "
+        "Put it back, and the same command goes on from there; without it, the same command begins the run anew"
+    )
+
+
 def damaged(storage: Storage, reason: str) -> str:
     """What is wrong with the run's file, and what repairs it."""
     return f"{storage.sub(RUN_FILE).location} is damaged: {reason}. {REPAIR}"

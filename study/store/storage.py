@@ -10,13 +10,14 @@ are kept in the open file system alone: no location, message or file of a run ha
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from textwrap import shorten
 from typing import Any, Self, TypeVar
 
@@ -33,9 +34,8 @@ NAME_LETTERS = 100  # of a trial's id in a file's name: file systems end at 255 
 # pyarrow's names of the file systems that rename; on HDFS, a file that is replaced is gone for a moment. All others are
 # taken for stores, where a rename is a copy.
 RENAMING = ("local", "hdfs", "mock")
-# Those that show a file before it is whole: on Azure pyarrow begins with an empty one. Elsewhere it appears when its
-# upload is complete: with S3, Google and most of what fsspec opens. With fsspec's sftp or smb it does not, so that a
-# reader may meet half a file there while a run is going on.
+# Those that show a file before it is whole: Azure's begins empty. With S3, Google and most of what fsspec opens it
+# appears when its upload is complete; with fsspec's sftp or smb it does not: a reader may meet half a file in mid-run.
 UNFINISHED_SHOWN = (*RENAMING, "abfs")
 WAYS = "a path, or a URI that begins with s3, gs, abfs, hdfs, hf or fsspec+NAME"
 CONNECTIONS = 16  # requests at a time to a store; the S3 client keeps 25 connections
@@ -133,24 +133,26 @@ class Storage:
             with ThreadPoolExecutor(1) as pool:  # Ctrl-C between opening and writing would leave an empty object here
                 pool.submit(self._put, target, content).result()
             return
-        # Not in the file's own folder: Polars and DuckDB read all that lies in a table's, hidden or not.
-        temporary = self._path(TEMPORARY_PREFIX + name.replace("/", "-"))
+        # Not in the file's own folder: Polars and DuckDB read all that lies in a table's, hidden or not. Under a name
+        # of its own: two programs may write a report, or try whether they can write, at the same time.
+        temporary = self._path(f"{TEMPORARY_PREFIX}{name.replace('/', '-')}-{token_hex(4)}")
         if not self._is_store:
             self.filesystem.create_dir(self.root, recursive=True)
-            with suppress(FileNotFoundError):  # a link that was put there would be followed
+        try:
+            self._put(temporary, content)
+            self._move_file(temporary, target)
+        except BaseException:
+            with suppress(Exception):
                 self.filesystem.delete_file(temporary)
-        self._put(temporary, content)
-        self._move_file(temporary, target)
+            raise
 
-    def remove_temporary(self, folders: Iterable[str]) -> None:
-        """Remove what killed writers have left of files in these folders."""
-        folders = list(folders)
-        beginnings = tuple(f"{TEMPORARY_PREFIX}{folder}-" for folder in folders)
+    def remove_temporary(self, folders: Collection[str], files: Collection[str] = ()) -> None:
+        """Remove what killed writers have left of files in these folders, and of these files."""
+        beginnings = tuple(f"{TEMPORARY_PREFIX}{name}-" for name in (*folders, *files))
         left = [name for name in self.names("", hidden=True) if name.startswith(beginnings)]
-        for folder in folders:  # where earlier versions put them
-            left += [
-                f"{folder}/{name}" for name in self.names(folder, hidden=True) if name.startswith(TEMPORARY_PREFIX)
-            ]
+        for folder in folders:
+            inside = self.names(folder, hidden=True)  # where earlier versions put them
+            left += [f"{folder}/{name}" for name in inside if name.startswith(TEMPORARY_PREFIX)]
         self.each(self.remove, left)
 
     def _put(self, path: str, content: bytes) -> None:
@@ -211,10 +213,8 @@ class Storage:
     def names(self, folder: str, *, hidden: bool = False) -> list[str]:
         """The files in a folder, sorted, those that begin with a dot if `hidden`; none where there is no folder."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        return sorted(
-            info.base_name for info in infos if info.is_file and (hidden or not info.base_name.startswith("."))
-        )
+        files = (info.base_name for info in self.filesystem.get_file_info(selector) if info.is_file)
+        return sorted(name for name in files if hidden or not name.startswith("."))
 
     @as_os_error()
     def folders(self, folder: str) -> list[str]:

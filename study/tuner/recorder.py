@@ -17,6 +17,8 @@ from study.prepare import PreparedRun
 from study.records import TableWriter
 from study.search.cell_study import PlannedTrial
 from study.store.checkpoints import Checkpoints
+from study.store.run_file import check_there
+from study.store.weights import FOLDER as WEIGHTS
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
 from study.training.memory import line_on_memory
@@ -60,7 +62,8 @@ class Recorder(DriverOnly, Callback):
         # Of each data set, as loaded: a folder's are not known before.
         self._num_classes = {name: images.num_classes for name, images in prepared.data.items()}
         self._commit, self._on_storage_error, self._say = prepared.provenance["commit"], on_storage_error, say
-        self._storage = prepared.storage
+        self._storage, self._created_at = prepared.storage, prepared.created_at
+        self._storage.remove_temporary([WEIGHTS])
         self._layers, self._epochs, self._trials = (
             TableWriter(prepared.storage, name, prepared.provenance) for name in ("layers", "epochs", "trials")
         )
@@ -122,6 +125,7 @@ class Recorder(DriverOnly, Callback):
         outcome = outcome_of(records, status or records[-1].status)
         row = self._trial_row(planned) | {"attempts": self._attempts(trial)} | outcome | ending
         try:
+            check_there(self._storage, self._created_at)
             if weights is not None:
                 write_weights(self._storage, planned.trial_id, weights.tobytes())
             self._write(planned.trial_id, records, row)

@@ -6,7 +6,7 @@ import pytest
 
 from study.config import TrialConfig
 from study.store.checkpoints import Checkpoints
-from study.store.storage import Storage, file_name
+from study.store.storage import RUN_FILE, Storage, file_name
 
 TRIAL = "run:depth=8,recipe=isometric:search:1"
 CONFIG = TrialConfig(epochs=9, checkpoint_every_epochs=2, learning_rate_drops=(0.3, 0.6))
@@ -14,7 +14,9 @@ CONFIG = TrialConfig(epochs=9, checkpoint_every_epochs=2, learning_rate_drops=(0
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(Storage.at(tmp_path))
+    storage = Storage.at(tmp_path)
+    storage.write(RUN_FILE, b"{}")
+    return Checkpoints(storage)
 
 
 def the_file(tmp_path: Path) -> Path:
@@ -79,7 +81,7 @@ def test_removing_leaves_nothing_and_asks_for_nothing(checkpoints: Checkpoints, 
     assert checkpoints.load(TRIAL, CONFIG) == b"content"
     checkpoints.remove(TRIAL)
     checkpoints.tidy()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [RUN_FILE]
 
 
 def test_a_file_has_one_trial_and_a_name_that_every_file_system_takes() -> None:
@@ -89,3 +91,10 @@ def test_a_file_has_one_trial_and_a_name_that_every_file_system_takes() -> None:
         assert len(name) < 128
         assert not set('/\\:*?"<>|%,') & set(name)
         assert not name.startswith((".", "-"))
+
+
+def test_where_the_run_is_gone_none_is_saved(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    (tmp_path / RUN_FILE).unlink()
+    with pytest.raises(FileNotFoundError, match="is no run any more"):
+        checkpoints.save(TRIAL, CONFIG, b"content")
+    assert not list(tmp_path.iterdir())

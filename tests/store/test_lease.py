@@ -60,6 +60,23 @@ def test_the_lease_of_a_driver_that_gives_no_sign_of_life_is_taken_over(
 
 
 @pytest.mark.usefixtures("hasty")
+def test_while_the_store_is_silent_its_owner_is_not_taken_for_dead(
+    stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "STALE_SECONDS", 0.5)
+    looks = iter(range(1, 100))
+
+    def slow(_storage: Storage, _file: str) -> dict[str, object]:
+        time.sleep(0.4)
+        return OTHER | {"beat": 1 if next(looks) < 4 else 2}
+
+    monkeypatch.setattr(leases, "read_json", slow)
+    monkeypatch.setattr(leases._Lease, "_write", lambda _lease: pytest.fail("it was taken over"))
+    with pytest.raises(ValueError, match="is being run already: host other"), run_lock(stored, lambda _: None):
+        pass
+
+
+@pytest.mark.usefixtures("hasty")
 def test_an_interrupt_while_it_is_taken_leaves_no_lease(stored: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt

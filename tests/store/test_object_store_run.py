@@ -110,7 +110,7 @@ def test_a_store_that_stays_gone_ends_the_run_with_its_rows_safe(
         breaking.join()
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
-    assert "What had finished is safe; the same command goes on from there." in error
+    assert "What had finished is safe; the same command goes on from there, once the cause is mended." in error
     kept = finished(runs)
     assert 2 <= len(kept) < TRIALS
     monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)

@@ -8,8 +8,8 @@ import pytest
 
 from study.planning.plan import Overrides, Plan, make_plan
 from study.report.opened_run import open_run
-from study.store.run_file import open_run_file, save_run_file
-from study.store.storage import Storage, read_json
+from study.store.run_file import LostRunError, check_there, open_run_file, save_run_file
+from study.store.storage import Storage, read_json, write_json
 from study.sweeps import NamedSweep, load_sweep
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -114,3 +114,24 @@ def test_what_a_scale_cannot_show_is_kept_with_its_run(tiny_sweep: NamedSweep, s
     plan = make_plan(dataclasses.replace(tiny_sweep, sweep=sweep))
     save_run_file(storage, open_run_file(storage, plan))
     assert read_json(storage, "run.json")["caveat"] == "Three steps show nothing."
+
+
+def test_a_run_that_is_gone_or_replaced_is_told_from_a_store_that_is_silent(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(storage, "run.json", {"created_at": "now"})
+    check_there(storage, "now")
+    with pytest.raises(LostRunError, match="replaced while its run was going on, and with it 3 trials"):
+        check_there(storage, "before", "3 trials")
+    storage.write("run.json", b"half")
+    with pytest.raises(LostRunError):
+        check_there(storage, "now")
+    storage.remove("run.json")
+    with pytest.raises(LostRunError):
+        check_there(storage, "now")
+
+    def silent(_self: Storage, _name: str) -> bytes:
+        raise OSError("AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr(Storage, "read", silent)
+    check_there(storage, "now")  # who writes will bear it, or tell of it

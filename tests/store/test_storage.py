@@ -143,3 +143,28 @@ def test_a_link_in_a_temporary_files_place_is_not_followed(storage: Storage, tmp
     storage.write("report.html", b"new")
     assert (precious.read_bytes(), storage.read("report.html")) == (b"kept", b"new")
     assert not (tmp_path / "run" / "report.html").is_symlink()
+
+
+def test_two_who_write_the_same_file_at_a_time_do_not_touch_each_others_half(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Storage._put
+
+    def overtaken(self: Storage, path: str, content: bytes) -> None:
+        put(self, path, content)
+        if content == b"first":
+            storage.write("report.html", b"second")
+
+    monkeypatch.setattr(Storage, "_put", overtaken)
+    storage.write("report.html", b"first")
+    assert storage.read("report.html") == b"first"
+    assert storage.names("", hidden=True) == ["report.html"]
+
+
+def test_a_write_that_fails_leaves_no_temporary_file(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write("report.html", b"old")
+    monkeypatch.setattr(Storage, "_move_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        storage.write("report.html", b"new")
+    assert storage.names("", hidden=True) == ["report.html"]
+    assert storage.read("report.html") == b"old"

@@ -14,14 +14,16 @@ from study.records import read_arrow
 from study.search.cell_study import PlannedTrial
 from study.search.cells import CellStudies
 from study.search.optuna_trials import finished_trials
-from study.store.storage import Storage
+from study.store.storage import RUN_FILE, Storage
 from study.tuner.display import Display
 from study.tuner.recorder import Recorder
 
 
 @pytest.fixture
 def prepared(tiny_plan: Plan, tmp_path) -> PreparedRun:
-    return PreparedRun(tiny_plan, Storage.at(tmp_path), CellStudies(tiny_plan), {}, {}, [])
+    storage = Storage.at(tmp_path)
+    storage.write(RUN_FILE, b"{}")
+    return PreparedRun(tiny_plan, storage, CellStudies(tiny_plan), {}, {}, [])
 
 
 def row_of(planned: PlannedTrial, **columns: object) -> dict[str, object]:

@@ -25,6 +25,7 @@ from study.launch import run_sweep
 from study.planning.plan import Overrides, Plan, make_plan
 from study.records import read_table
 from study.store.checkpoints import Checkpoints
+from study.store.run_file import open_run_file, save_run_file
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
 from study.trainer import EpochRecord, Training
@@ -221,6 +222,7 @@ def begun_trial(plan: Plan, storage: Storage) -> bytes:
     for record in training(config, load_dataset("digits")).epochs(keep=saved.append):
         if record.epoch == 4:
             break
+    save_run_file(storage, open_run_file(storage, plan))
     Checkpoints(storage).save(SEARCH, config, saved[-1])
     return saved[-1]
 
