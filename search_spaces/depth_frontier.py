@@ -6,6 +6,8 @@ until a net's mean falls short, then the bracket is halved; nets near it get mor
 they train, or 12 leave it undecided. A slope near 1 makes a net nearly linear, so the frontier is sought with slopes up
 to 0.5 and with a free slope apart.
 
+Cost on two cores: quick 6 minutes; standard, on Fashion-MNIST, days; paper: GPUs.
+Command: python -m study.run depth_frontier
 Finding (quick: digits, 8 epochs, 3 seeds, 2026-11-24, commit 7507920): by the means `isometric_nonlinear` keeps up at
 140 layers (0.963) and no longer at 158 (0.926), and `he_l2`, at its one rate of 0.1, is below the linear baseline at 20
 (0.923). Judged by intervals, three seeds decide nothing yet; the same command goes on with more.

@@ -3,6 +3,8 @@
 One study over everything, with several objectives; the answer is a Pareto front. The start is the `isometric` recipe at
 depth 20, and every part of it may change.
 
+Cost on two cores: quick 2 minutes; standard, on Fashion-MNIST, days; paper: GPUs.
+Command: python -m study.run joint_search
 Finding (quick: digits, 8 epochs, 40 trials, 2026-11-24, commit 7507920): the front is all at depth 8 (0.993 in 3.0 s,
 0.989 in 2.6 s, 0.978 in 2.0 s, one seed each); the best point confirms at 0.981 over 3 seeds: here depth buys nothing.
 """
