@@ -25,13 +25,11 @@ from study.datasets import AnyData
 from study.records import locate_run
 from study.store.tensor_bytes import from_bytes, to_bytes
 from study.store.weights import Weights, read_weights
-from study.training.epoch_record import EpochRecord, finite
+from study.training.epoch_record import EpochRecord, finite, layer_rows
 from study.training.evaluation import PRECISE_IMAGES, batch_statistics_accuracy, estimate_statistics_, evaluate
-from study.training.layer_rows import layer_rows
-from study.training.learning_rate import learning_rate_at
 from study.training.network import build_network, compile_network
 from study.training.proxies import proxied
-from study.training.step_values import StepValues
+from study.training.step_values import StepValues, learning_rate_at
 from study.training.streaming import open_batches
 from study.training.update import WeightUpdate
 

@@ -3,7 +3,7 @@
 import pytest
 
 from study.config import TrialConfig
-from study.training.learning_rate import learning_rate_at, phase_ends
+from study.training.step_values import learning_rate_at, phase_ends
 
 
 def config(**fields: object) -> TrialConfig:

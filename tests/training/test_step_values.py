@@ -9,8 +9,7 @@ from host_reads import NoHostReads
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.trainer import Training
-from study.training.learning_rate import learning_rate_at
-from study.training.step_values import StepValues
+from study.training.step_values import StepValues, learning_rate_at
 from study.training.update import OPTIMIZERS
 
 FIELDS = {
