@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.layouts import check_cifar_depth, check_imagenet_depth
+from study.terminal import did_you_mean
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -187,9 +188,10 @@ def plain(value: Any) -> Any:
 
 
 def refuse_unknown(what: str, name: str, known: Iterable[str], where: str = "") -> None:
-    """ValueError, with the known names, when `name` is none of them."""
+    """ValueError, with the known names and the nearest of them, when `name` is none of them."""
+    known = list(known)
     if name not in known:
-        raise ValueError(f"{where}unknown {what} {name!r}: known are {', '.join(known)}")
+        raise ValueError(f"{where}unknown {what} {name!r}: known are {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def describe(error: ValidationError) -> str:
@@ -201,5 +203,6 @@ def _describe_one(finding: Any) -> str:
     message = finding["msg"].removeprefix("Value error, ")
     field = ".".join(str(part) for part in finding["loc"])
     if finding["type"] == "extra_forbidden":
-        return f"{field} is no field of a trial; the fields are {', '.join(TrialConfig.model_fields)}"
+        known = TrialConfig.model_fields
+        return f"{field} is no field of a trial; the fields are {', '.join(known)}{did_you_mean(field, known)}"
     return f"{field} = {finding['input']!r}: {message[0].lower()}{message[1:]}" if field else message

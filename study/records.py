@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from study.config import CONFIRM, SEARCH
+from study.config import CONFIRM, SEARCH, refuse_unknown
 from study.store.locations import redacted_error, redacted_uri
 from study.store.schemas import SCHEMAS, Row, to_arrow
 from study.store.storage import RESULTS, RUN_FILE, Storage
+from study.terminal import did_you_mean
 
 FIRST_VERSION = SCHEMA_VERSION = 1
 VERSION_KEY = b"study.schema_version"
@@ -88,8 +89,7 @@ def read_table(run: str | Path | Sequence[str | Path], name: str) -> pd.DataFram
     Raises:
         ValueError: no such table or no such run, or one that a newer version has written.
     """
-    if name not in SCHEMAS:
-        raise ValueError(f"unknown table {name!r}: known are {', '.join(SCHEMAS)}")
+    refuse_unknown("table", name, SCHEMAS)
     runs = [run] if isinstance(run, str | Path) else run
     tables = [read_arrow(locate_run(one), name) for one in runs]
     joined = pa.concat_tables([SCHEMAS[name].empty_table(), *tables], promote_options="permissive")
@@ -104,7 +104,16 @@ def locate_run(run: str | Path) -> Storage:
         storage = Storage.at(location)
         if storage.exists(RUN_FILE):
             return storage
-    raise ValueError(f"no run {redacted_uri(run)}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/")
+    raise ValueError(
+        f"no run {redacted_uri(run)}: neither a folder with a {RUN_FILE} nor a name under {RESULTS}/{_runs_here(run)}"
+    )
+
+
+def _runs_here(run: str | Path) -> str:
+    """What runs there are, and the one of nearly that name."""
+    folders = (Storage.at(RESULTS), Storage.at(f"{RESULTS}/reference"))
+    runs = [name for folder in folders for name in folder.folders("") if folder.exists(f"{name}/{RUN_FILE}")]
+    return f"; there are {', '.join(runs)}{did_you_mean(str(run), runs)}" if runs else ""
 
 
 def read_arrow(

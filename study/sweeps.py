@@ -11,6 +11,7 @@ import search_spaces
 from search_spaces.sweep import Sweep
 from study.planning.named_sweep import NamedSweep
 from study.planning.user_file import load_file
+from study.terminal import did_you_mean
 
 __all__ = ["NamedSweep", "list_sweeps", "load_sweep"]
 
@@ -33,8 +34,9 @@ def load_sweep(name_or_file: str) -> NamedSweep:
         return _from_file(Path(name_or_file))
     names = [found.name for found in list_sweeps()]
     if name_or_file not in names:
+        near = did_you_mean(name_or_file, names)
         raise ValueError(
-            f"unknown sweep {name_or_file!r}: known are {', '.join(names)}, or give a file such as my_sweep.py"
+            f"unknown sweep {name_or_file!r}: known are {', '.join(names)}, or give a file such as my_sweep.py{near}"
         )
     return _shipped(name_or_file)
 

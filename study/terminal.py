@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import Field, field, fields, is_dataclass
+from difflib import get_close_matches
 from io import TextIOWrapper
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -26,8 +27,16 @@ class Parser(argparse.ArgumentParser):
     """argparse, with bad input answered by one line."""
 
     def error(self, message: str) -> NoReturn:
-        """One line and exit code 2."""
-        self.exit(BAD_INPUT, f"error: {message} (see --help)\n")
+        """One line and exit code 2; for an option that there is not, with the one of nearly that name."""
+        unknown = re.match(r"unrecognized arguments: (--[^ =]+)", message)
+        hint = did_you_mean(unknown[1], re.findall(r"--[a-z][a-z-]*", self.format_help())) if unknown else ""
+        self.exit(BAD_INPUT, f"error: {message}{hint} (see --help)\n")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean depth?`, or nothing where no known name is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def option(default: Any, flag: str | None = None, **arguments: Any) -> Any:

@@ -63,8 +63,10 @@ def test_an_empty_run_reads_as_empty_tables_with_their_columns(storage: Storage)
 def test_a_run_is_found_by_name_under_results(elsewhere: Path) -> None:
     write_json(Storage.at(elsewhere / "results" / "mine"), "run.json", {})
     assert read_table("mine", "trials").empty
-    with pytest.raises(ValueError, match="no run yours"):
+    with pytest.raises(ValueError, match=r"no run yours: .*; there are mine$"):
         read_table("yours", "trials")
+    with pytest.raises(ValueError, match=r"there are mine; did you mean mine\?"):
+        read_table("mime", "trials")
     with pytest.raises(ValueError, match="unknown table 'trails': known are trials, epochs, layers"):
         read_table("mine", "trails")
 

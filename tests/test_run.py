@@ -13,6 +13,9 @@ from study.store.storage import Storage, write_json
 from study.sweeps import load_sweep
 
 BAD_INPUT = [
+    (["depth_swep"], "or give a file such as my_sweep.py; did you mean depth_sweep?"),
+    (["depth_sweep", "--dry-rn"], "unrecognized arguments: --dry-rn; did you mean --dry-run? (see --help)"),
+    (["depth_sweep", "--set", "depht=8"], "; did you mean depth?"),
     (["deep_sweep"], "unknown sweep 'deep_sweep': known are depth_frontier, depth_sweep"),
     (["nowhere.py"], "no such file"),
     (["depth_sweep", "--scale", "huge"], "unknown scale 'huge': known are quick, standard, paper"),

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from study.config import refuse_unknown
 from study.records import read_arrow
 from study.report.opened_run import OpenedRun
 from study.search.journal import is_whole
@@ -30,8 +31,7 @@ def export_run(run: OpenedRun, kind: str) -> str:
     Raises:
         ValueError: unknown kind.
     """
-    if kind not in EXPORTS:
-        raise ValueError(f"unknown export {kind!r}: known are {', '.join(EXPORTS)}")
+    refuse_unknown("export", kind, EXPORTS)
     with TemporaryDirectory() as folder:
         count = EXPORTS[kind](run, Path(folder))
         target = run.storage.sub(f"export/{kind}")
