@@ -138,7 +138,7 @@ def replaced(storage: Storage) -> Iterator[None]:
         ValueError: what lies there is no run.
     """
     if not storage.exists(RUN_FILE):
-        if storage.exists(""):
+        if storage.names("", hidden=True) or storage.folders(""):  # more than the folder that the check has made
             raise ValueError(f"--fresh deletes runs only, and {storage.location} has no {RUN_FILE}")
         yield
         return

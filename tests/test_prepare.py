@@ -38,6 +38,12 @@ def test_fresh_replaces_a_run(tiny_plan: Plan) -> None:
     assert sorted(path.name for path in folder.parent.iterdir() if "lock" not in path.name) == [tiny_plan.run]
 
 
+def test_fresh_begins_a_run_that_is_not_there(tiny_plan: Plan) -> None:
+    with prepared_run(tiny_plan, Options(fresh=True), print):
+        pass
+    assert (Path("results") / tiny_plan.run / "run.json").exists()
+
+
 def test_fresh_puts_the_run_back_when_the_input_proves_wrong_later(tiny_plan: Plan) -> None:
     folder = old_run(tiny_plan)
     with pytest.raises(ValueError, match="no such node"), prepared_run(tiny_plan, Options(fresh=True), print):

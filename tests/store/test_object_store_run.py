@@ -93,7 +93,7 @@ def test_a_store_that_is_gone_for_a_while_ends_no_run(
     runs: str, server: S3Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     with gate(server) as way:
-        breaking = shut_after(way, lambda: len(finished(runs)) >= 2, for_seconds=10.0)
+        breaking = shut_after(way, lambda: len(finished(runs)) >= 2, for_seconds=20.0)  # one request tries for 6
         assert main(["mine.py", "--storage", f"{runs}?endpoint_override={way.url}"]) == 0
         breaking.join()
     assert len(finished(runs)) == TRIALS
