@@ -3,7 +3,7 @@
 Every depth meets every recipe; learning rate, penalty strength and modulation band are tuned in each cell alike, and
 the best point of each cell is trained again on fresh seeds.
 
-Cost on two cores: quick 10 to 20 minutes; standard days; paper: GPUs.
+Cost on two cores: quick 10 to 25 minutes; standard days; paper: GPUs.
 Command: python -m study.run depth_sweep
 Finding (quick: digits, 300 steps at batch 64, 3 seeds, 2026-11-27, commit f30e8ec): the paper's order shows at 44
 layers, and 300 steps are too few for ReLU nets of 110. There `isometric` has 0.973 [0.959, 0.987], `open_relu` 0.721

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from drivers import is_training
 from optuna import load_study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -94,14 +95,6 @@ def test_nothing_is_lost_when_workers_are_killed(elsewhere: Path, moments: rando
     assert killed == 2
     trials = check_whole(elsewhere / "results" / "faulty", rows().head(0))
     assert trials.attempts.max() >= 2
-
-
-def is_training(process: psutil.Process) -> bool:
-    """A Ray worker that holds a trial: Ray names its process after the actor."""
-    try:
-        return "ImplicitFunc" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
 
 
 def rows() -> pd.DataFrame:

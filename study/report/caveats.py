@@ -26,12 +26,12 @@ def caveats_of(run: OpenedRun, part: Part) -> list[str]:
         _missing(run),
         _declared(run),
         _seeds(part.curve),
-        _images(part, part.curve),
+        _images(part),
         _failures(part.trials),
         _search(run, part),
         _outdone(run, part),
         _proxies(run, part),
-        _baseline(part, part.curve),
+        _baseline(part),
     )
     return [*(sentence for finder in finders for sentence in finder), *_provenance(part.trials)]
 
@@ -57,8 +57,9 @@ def _seeds(curve: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _images(part: Part, curve: pd.DataFrame) -> Iterator[str]:
+def _images(part: Part) -> Iterator[str]:
     """What no number of seeds can mend."""
+    curve = part.curve
     images = images_behind([part.dataset], "val_accuracy")
     if len(curve) and images < ENOUGH_IMAGES:
         best = curve["mean"].max()
@@ -140,8 +141,8 @@ def _proxies(run: OpenedRun, part: Part) -> Iterator[str]:
         )
 
 
-def _baseline(part: Part, curve: pd.DataFrame) -> Iterator[str]:
-    accuracy = part.levels.get(LINEAR)
+def _baseline(part: Part) -> Iterator[str]:
+    curve, accuracy = part.curve, part.levels.get(LINEAR)
     if accuracy is not None and len(curve) and curve["mean"].max() < accuracy:
         yield f"No cell beats logistic regression on the pixels ({accuracy:.3f})."
     slopes = curve["activation_slope"].dropna().astype(np.float64) if len(curve) else curve

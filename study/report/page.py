@@ -98,7 +98,7 @@ def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Sect
     """The section, or one that says why it could not be made: the rest of the page stands without it."""
     try:
         return make(anchor)
-    except Exception as error:
+    except Exception as error:  # whatever it is: a reader of the other sections has no use for a traceback
         return Section(anchor, title, FAILED.format(kind=type(error).__name__, message=str(error) or "no message"))
 
 

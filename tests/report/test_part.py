@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from study.analysis import answer
 from study.bench.tables import GeneratedRun
 from study.report import page, part
 from study.report.opened_run import OpenedRun, open_run
@@ -37,6 +38,12 @@ def test_a_page_computes_each_statistic_once(run: OpenedRun, monkeypatch: pytest
         counted(name)
     render_page(run)
     assert calls == {"depth_curvetest_accuracy": 1, **dict.fromkeys(statistics, 1)}
+
+
+def test_its_answer_is_the_one_that_the_tables_give(run: OpenedRun) -> None:
+    (part,) = run.parts
+    linear, neighbor = part.baselines.values()
+    assert part.answer == answer(part.trials, linear, neighbor, by=part.axes)
 
 
 def test_a_section_that_fails_says_so_and_the_others_stand(run: OpenedRun, monkeypatch: pytest.MonkeyPatch) -> None:

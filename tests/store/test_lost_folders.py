@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from drivers import PATIENCE_SECONDS, wait_until
 from sweep_files import TINY_FILE
 
 from study.records import read_table
@@ -18,7 +18,6 @@ from study.run import main
 COMMAND = [sys.executable, "-m", "study.run", "mine.py"]
 RUN = Path("results/mine-quick")
 TRIALS = 8
-PATIENCE_SECONDS = 600.0  # much more than a busy machine needs: what hangs does so for good
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
@@ -58,13 +57,6 @@ def rows() -> pd.DataFrame:
     trials = read_table(RUN, "trials") if there else pd.DataFrame({"trial_id": []})
     assert trials.trial_id.is_unique
     return trials
-
-
-def wait_until(moment: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not moment():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def struck(fault: Callable[[], object]) -> str:

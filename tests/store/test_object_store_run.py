@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from drivers import wait_until
 from pyarrow import fs
 from s3_server import KEY, SECRET, Gate, S3Server
 from store_servers import of_whole_runs
@@ -24,7 +25,6 @@ from study.store import storage as storages
 from study.store.storage import Storage
 
 TRIALS = 8
-PATIENCE_SECONDS = 180.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
@@ -142,11 +142,3 @@ def shut_after(way: Gate, moment: Callable[[], bool], for_seconds: float | None)
     thread = threading.Thread(target=work)
     thread.start()
     return thread
-
-
-def wait_until(moment: Callable[[], bool]) -> None:
-    """Or fail after PATIENCE_SECONDS."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not moment():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

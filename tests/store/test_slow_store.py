@@ -1,12 +1,11 @@
 """Two drivers of one run in a store that answers slowly and breaks off what is under way again and again."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from drivers import PATIENCE_SECONDS, held_up, release
 from s3_server import Gate, S3Server
 from sweep_files import TINY_FILE
 
@@ -15,17 +14,7 @@ from study.search.journal import is_whole
 from study.store.storage import Storage
 
 TRIALS = 8
-# A driver's start takes seconds, and not always as many: so both wait where all is imported.
-HELD_UP = """
-import sys
-import study.launch, study.report.page, study.report.summary, study.datasets.baseline, study.planning.names
-from study import run
-print("ready", flush=True)
-sys.stdin.readline()
-sys.exit(run.main(sys.argv[1:]))
-"""
 DELAY_SECONDS, UP_SECONDS, DOWN_SECONDS = 0.05, 6.0, 1.0
-PATIENCE_SECONDS = 600.0
 
 pytestmark = pytest.mark.slow
 
@@ -40,12 +29,6 @@ def way(server: S3Server) -> Iterator[Gate]:
         gate.shut()
 
 
-def held_up(location: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HELD_UP, "mine.py", "--storage", location]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, text=True, **pipes)
-
-
 def restart_again_and_again(way: Gate, ended: threading.Event) -> None:
     while not ended.wait(UP_SECONDS):
         way.shut()
@@ -57,16 +40,13 @@ def test_of_two_drivers_in_a_slow_and_restarting_store_one_runs_and_the_other_is
     runs: str, elsewhere: Path, way: Gate
 ) -> None:
     (elsewhere / "mine.py").write_text(TINY_FILE)
-    drivers = [held_up(f"{runs}?endpoint_override={way.url}") for _ in range(2)]
-    for driver in drivers:
-        assert "ready\n" in iter(driver.stdout.readline, "")
+    drivers = [held_up("mine.py", "--storage", f"{runs}?endpoint_override={way.url}") for _ in range(2)]
     ended = threading.Event()
     restarting = threading.Thread(target=restart_again_and_again, args=[way, ended])
     restarting.start()
     try:
         for driver in drivers:  # within the same second, against which a store has no lock
-            driver.stdin.write("\n")
-            driver.stdin.flush()
+            release(driver)
         said = [driver.communicate(timeout=PATIENCE_SECONDS)[0] for driver in drivers]
     finally:
         ended.set()

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from drivers import PATIENCE_SECONDS, wait_until
 from head_node import answers, free_ports
 from ray.autoscaler._private.fake_multi_node.node_provider import (
     FAKE_HEAD_NODE_ID,
@@ -24,7 +24,6 @@ from study.records import read_table
 
 TINY = ["depth_sweep", "--trials", "1", "--set", "depth=8", "--set", "recipe=he_l2", "--set", "epochs=1"]
 TRIALS = 1 + 3
-PATIENCE_SECONDS = 120.0
 IDLE_MINUTES = 0.05  # until a node that nobody wants is ended
 STORE_BYTES = 80_000_000  # little more than the least that Ray takes
 LISTS = ["cluster_synced_files", "initialization_commands", "setup_commands"]
@@ -100,13 +99,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
             left.kill()
     process.wait(timeout=20)
     assert psutil.wait_procs(family, timeout=20)[1] == []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def nodes(address: str) -> int:

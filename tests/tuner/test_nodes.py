@@ -4,12 +4,12 @@ import gc
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from drivers import PATIENCE_SECONDS, held_up, is_training, wait_until
 from ray._common.network_utils import node_ip_address_from_perspective
 from ray.cluster_utils import Cluster
 
@@ -24,7 +24,6 @@ COMMAND = [
     *("--set", "depth=20,26", "--set", "recipe=he_l2", "--set", "epochs=6"),
 ]
 TRIALS = 2 * (1 + 3)
-PATIENCE_SECONDS = 300.0  # much more than a busy machine needs: what hangs does so for good
 # Beside the session that other tests share, Ray takes that session's loopback for this machine's address and listens
 # there alone, where a driver does not look: so each node is told the address that a driver finds.
 HERE = {"node_ip_address": node_ip_address_from_perspective()}
@@ -63,13 +62,6 @@ def finished(run: subprocess.Popen[str]) -> tuple[int, str]:
     return run.returncode, said
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def rows() -> int:
     return len(read_table("nodes", "trials")) if Path("results/nodes/run.json").exists() else 0
 
@@ -78,14 +70,6 @@ def trains(node: object) -> bool:
     """Whether a trial runs on the node."""
     (raylet,) = node.all_processes["raylet"]
     return any(map(is_training, psutil.Process(raylet.process.pid).children()))
-
-
-def is_training(process: psutil.Process) -> bool:
-    """A Ray worker that holds a trial: Ray names its process after the actor."""
-    try:
-        return "ImplicitFunc" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
 
 
 def test_nodes_come_and_go_and_the_run_ends_complete(elsewhere: Path, cluster: Cluster) -> None:
@@ -132,7 +116,7 @@ def test_a_lost_head_ends_the_driver_and_the_same_command_goes_on(elsewhere: Pat
     assert rows() == TRIALS
 
 
-HELD_UP = """
+BEFORE_THE_FIRST_TRIAL = """
 import sys
 from study import launch, run
 
@@ -148,10 +132,8 @@ sys.exit(run.main(sys.argv[1:]))
 
 def test_a_head_that_is_lost_before_the_first_trial_ends_the_driver_too(elsewhere: Path, cluster: Cluster) -> None:
     """Ray itself would let it wait for a minute, and leave its files."""
-    command = [sys.executable, "-c", HELD_UP, *COMMAND[3:], "--run", "nodes", "--address", cluster.address]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    run = subprocess.Popen(command, text=True, process_group=0, **pipes)
-    assert "here\n" in iter(run.stdout.readline, "")
+    words = [*COMMAND[3:], "--run", "nodes", "--address", cluster.address]
+    run = held_up(*words, program=BEFORE_THE_FIRST_TRIAL, ready="here")
     cluster.remove_node(cluster.head_node, allow_graceful=False)
     said, _ = run.communicate("\n", timeout=PATIENCE_SECONDS)
     assert run.returncode == 1
