@@ -9,7 +9,7 @@ depth_sweep: $(VENV)/installed  ## the main job: 24 cells on scikit-learn's digi
 	$(BIN)/python -m study.run depth_sweep
 
 test: $(VENV)/installed  ## everything a user would run
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
 	$(BIN)/python -m pytest -m slow

@@ -1,5 +1,6 @@
 """Fixtures that several tests share: a sweep small enough for a test, and one Ray session for all that need Ray."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,16 @@ from search_spaces.sweep import Fields, Float, Scale, Space, Sweep
 from study.planning.plan import Overrides, Plan, make_plan
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as a trial has: tests run beside each other
+os.environ.pop("COLUMNS", None)  # which pytest-xdist gives its workers, and by which printed tables take their width
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are shared out to several processes, all that need the Ray session run in one of them."""
+    for item in items:
+        if "ray_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 def tiny_search(fields: Fields) -> Space:
