@@ -3,7 +3,8 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from study.options import Options
 from study.planning.plan import Overrides, make_plan
+from study.planning.settings import written
 from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
-from study.sweeps import NamedSweep
+from study.sweeps import NamedSweep, load_sweep
+from study.terminal import declared, did_you_mean, read_options
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
@@ -40,18 +43,38 @@ UNBOUNDED = 10**9  # the searcher says when it is finished
 
 
 def run_sweep(
-    named: NamedSweep, scale: str = "quick", overrides: Overrides | None = None, options: Options | None = None
+    sweep: str | Path | NamedSweep,
+    scale: str = "quick",
+    *,
+    compare: Mapping[str, Sequence[Any]] | None = None,
+    set: Mapping[str, Any] | None = None,
+    **how: Any,
 ) -> Storage:
     """Run a sweep, or what is missing of it, and return where its results lie.
 
+        run_sweep("depth_sweep", compare={"width": [8, 16]}, set={"depth": 20, "epochs": 1}, run="widths", workers=2)
+
     A Ray cluster that is lost ends the whole process with exit code 1, for Ray would hang: see `study.tuner.stopping`.
+
+    Args:
+        sweep: its name, the path of a Python file that declares one, or what `load_sweep` gave.
+        scale: one of the sweep's.
+        compare: values of fields that are compared, whether the sweep does or not; of recipes their names.
+        set: values of fields; on a compared one a list, which replaces its values.
+        how: fields of `study.planning.plan.Overrides` (trials_per_cell, confirm_seeds, seed, run), of
+            `study.options.Options` (workers, storage, fresh, ..) and of `SearchMethod` (sampler, scheduler).
 
     Raises:
         ValueError: bad input, before any trial has started.
+        TypeError: `how` has a name that is none of these.
         KeyboardInterrupt: interrupted; what had finished is on disk.
     """
-    options = options or Options()
-    plan = make_plan(named, scale, overrides)
+    named = sweep if isinstance(sweep, NamedSweep) else load_sweep(str(sweep))
+    given = {"fields": set or {}, "compare": compare or {}}
+    settings = {kind: {name: written(name, value) for name, value in values.items()} for kind, values in given.items()}
+    chosen = Namespace(**{**_defaults(), **_known(how)})
+    options = read_options(Options, chosen)
+    plan = make_plan(named, scale, read_options(Overrides, chosen, **settings))
     display = Display(plan)
     with prepared_run(plan, options, display.say) as prepared:
         if not prepared.studies.finished:
@@ -95,6 +118,20 @@ def execute(
             trial = _with_data(trainable, prepared, service)
             _fit(_tuner(prepared, options, slots, ending, display, folder, trial, demand))
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
+
+
+def _defaults() -> dict[str, Any]:
+    """What is done where nobody says otherwise, by the name of the option's field."""
+    return {one.name: one.default for kind in (Overrides, Options) for one in declared(kind)}
+
+
+def _known(how: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments; TypeError, as Python has it, for one that there is not."""
+    known = _defaults()
+    for name in how:
+        if name not in known:
+            raise TypeError(f"run_sweep() got an unexpected argument {name!r}{did_you_mean(name, known)}")
+    return how
 
 
 def _tell_why(ending: StopConditions, stop: Stop, *, whole: bool) -> None:

@@ -159,7 +159,7 @@ def _prepare(
     plan: Plan, options: Options, storage: Storage, data: dict[str, AnyData], say: Callable[[str], None]
 ) -> PreparedRun:
     storage.remove_temporary((), files=(RUN_FILE, JOURNAL))
-    notes = [*summaries(data), *_unknown_splits(storage, data)]
+    notes = [*plan.notes, *summaries(data), *_unknown_splits(storage, data)]
     content = open_run_file(storage, plan, {name: loaded.fingerprint for name, loaded in data.items()})
     for line in (f"{plan.run}: {plan.question}", *notes):
         say(line)

@@ -28,6 +28,8 @@ examples:
   python -m study.run depth_sweep --dry-run               what would be run, cell by cell
   python -m study.run depth_sweep --set depth=8,14 --set recipe=he_l2,isometric --run shallow
                                                           other depths and two recipes, as a run of its own
+  python -m study.run depth_sweep --compare width=8,16 --set depth=20 --run widths
+                                                          compare a field that the sweep does not
   python -m study.run depth_sweep --set learning_rate=0.05
                                                           fix a value that is otherwise searched
   python -m study.run depth_sweep --confirm-seeds 5       extend a run: 5 fresh seeds a cell; finished trials are kept
@@ -65,6 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
         type=_assignment,
         metavar="FIELD=VALUE[,VALUE..]",
         help="on a compared field: replace its values; else fix the value. Wins over recipe, scale and sweep",
+    )
+    asks.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="FIELD=VALUE,VALUE..",
+        help="compare these values of the field, whether the sweep does or not",
     )
     *asked, run = declared(Overrides)
     fresh, *others = declared(Options)
@@ -201,19 +211,24 @@ def _dry_run(plan: Plan, options: argparse.Namespace) -> int:
     from study.forecast import forecast
 
     print_plan(plan)
-    for line in summaries(data):
+    for line in (*plan.notes, *summaries(data)):
         print(line)
     print_forecast(plan, forecast(plan, data, _workers(options.workers)), elsewhere=_elsewhere(options.address))
     return 0
 
 
 def _overrides(options: argparse.Namespace) -> Overrides:
-    fields = dict(options.set)
-    if len(fields) < len(options.set):
-        raise ValueError("--set names a field twice: give all of its values at once, as in --set depth=8,14")
+    fields, compare = _each_once("--set", options.set), _each_once("--compare", options.compare)
     if options.dataset is not None:
         fields["dataset"] = options.dataset
-    return read_options(Overrides, options, fields=fields)
+    return read_options(Overrides, options, fields=fields, compare=compare)
+
+
+def _each_once(option: str, assignments: list[tuple[str, str]]) -> dict[str, str]:
+    fields = dict(assignments)
+    if len(fields) < len(assignments):
+        raise ValueError(f"{option} names a field twice: give all of its values at once, as in {option} depth=8,14")
+    return fields
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -199,7 +199,7 @@ def test_hopeless_trials_are_pruned_and_leave_their_row(
         return trial_id.endswith("search:1") and epoch == 2
 
     monkeypatch.setattr(CellStudies, "report", hopeless)
-    storage = run_sweep(tiny_sweep, overrides=Overrides(fields={"epochs": "3", "recipe": "he_l2"}))
+    storage = run_sweep(tiny_sweep, set={"epochs": 3, "recipe": "he_l2"})
     trials = read_table(storage.root, "trials").set_index("trial_id")
     pruned = trials.loc["tiny-quick:depth=8,recipe=he_l2:search:1"]
     assert (pruned.status, pruned.epochs_completed) == ("pruned", 2)
@@ -238,14 +238,13 @@ def test_more_than_any_node_has_is_refused(my_sweep: str, option: str, capfd: py
 
 
 def test_a_storage_uri_holds_the_run(tiny_sweep: NamedSweep, elsewhere: Path) -> None:
-    overrides = Overrides(fields={"recipe": "he_l2"}, trials_per_cell=1)
-    run_sweep(tiny_sweep, overrides=overrides, options=Options(storage=f"file://{elsewhere}/shared"))
+    run_sweep(tiny_sweep, set={"recipe": "he_l2"}, trials_per_cell=1, storage=f"file://{elsewhere}/shared")
     assert len(read_table(f"file://{elsewhere}/shared/tiny-quick", "trials")) == 3
 
 
 def test_fresh_starts_anew(tiny_sweep: NamedSweep) -> None:
     overrides = Overrides(fields={"recipe": "he_l2"}, trials_per_cell=1)
-    first = read_table(run_sweep(tiny_sweep, overrides=overrides).root, "trials")
+    first = read_table(run_sweep(tiny_sweep, set={"recipe": "he_l2"}, trials_per_cell=1).root, "trials")
     with prepared_run(make_plan(tiny_sweep, overrides=overrides), Options(fresh=True), print) as prepared:
         assert prepared.finished_trials == []
     assert len(first) == 3

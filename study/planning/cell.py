@@ -86,7 +86,7 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
     recipe_name, recipe = point.pop("recipe", (None, lambda _fields: {}))
     compared = point if recipe_name is None else {**point, "recipe": recipe_name}
     name = ",".join(f"{key}={value}" for key, value in compared.items()) or "all"
-    fields = _fields(sweep, scale, recipe, {**point, **forced}, where=f"cell {name}")
+    fields = _fields(sweep, scale, recipe, of_one_length({**point, **forced}), where=f"cell {name}")
     searched = answer(sweep.search, fields, dict, where=f"cell {name}: its search")
     space = {key: _plain_space(value) for key, value in searched.items() if key not in {**point, **forced}}
     otherwise = _search_fixed(sweep, scale, forced, space, where=f"cell {name}")

@@ -1,26 +1,24 @@
 """From a sweep and the command line to a plan: cells, their fields and spaces, trials and cost. Starts nothing."""
 
-import itertools
 import json
-import math
 import operator
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
-from search_spaces.sweep import CellResult, Fields, NextCells, Recipe, Scale, Sweep
-from study.config import OBJECTIVES, TrialConfig, plain, refuse_unknown
+from search_spaces.sweep import CellResult, Fields, NextCells, Scale, Sweep
+from study.config import OBJECTIVES, TrialConfig, refuse_unknown
+from study.planning.axes import compared_values, grid, replaced_axes
 from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
 from study.planning.named_sweep import NamedSweep, answer, check_types
-from study.planning.settings import parse_value, single_values
+from study.planning.settings import single_values
 from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
 CONFIRM_SEED_OFFSET = 10_000  # confirm seeds begin here above the run's seed: never one that a search trial used
-MAX_CELLS = 10_000  # of a grid, to tell a slip of the pen
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 REFERENCE = "reference"  # the folder of the committed runs
 
@@ -39,6 +37,8 @@ class Plan:
     Attributes:
         confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
         settings: what `--set` changed of the sweep, as it was given.
+        compared_settings: what `--compare` did.
+        notes: what the user may not have meant, a line each.
         sweep_file: the path of a user's own sweep; None for a shipped one.
     """
 
@@ -56,6 +56,8 @@ class Plan:
     remarks: Mapping[str, str] = field(default_factory=dict)
     caveat: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    compared_settings: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     sweep_file: str | None = None
 
     @property
@@ -117,9 +119,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line changes: `--set`, `--trials`, `--confirm-seeds`, `--seed` and the run's name."""
+    """What the command line changes: `--set` (fields), `--compare`, trials, confirm seeds, seed and the run's name."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
+    compare: Mapping[str, str] = field(default_factory=dict)
     trials_per_cell: int | None = option(None, "--trials", type=positive_int, metavar="N", help="search trials a cell")
     confirm_seeds: int | None = option(
         None, type=positive_int, metavar="N", help="fresh seeds for each cell's best point"
@@ -140,11 +143,15 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     scale = named.sweep.scales[scale_name]
     check_types(scale, f"scale {scale_name}: ")
     _check_objectives(named.sweep.objectives)
-    _refuse_unknown_fields(overrides.fields, named.sweep, scale)
-    compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
+    declared = {**named.sweep.compare, **scale.compare}
+    for name in (*overrides.fields, *overrides.compare):
+        refuse_unknown("field", name, {**TrialConfig.model_fields, **declared})
+    compare = compared_values(declared, overrides.fields, overrides.compare)
+    next_points = scale.next_cells or named.sweep.next_cells
+    _refuse_new_axes(next_points, [name for name in compare if name not in declared])
     forced = single_values(overrides.fields, compare)
     cell_at = partial(plan_cell, named.sweep, scale, forced)
-    cells = tuple(map(cell_at, _grid(compare)))
+    cells = tuple(map(cell_at, grid(compare)))
     _refuse_equal_names(cells)
     return Plan(
         run=_run_name(f"{named.name}-{scale_name}" if overrides.run is None else overrides.run),
@@ -160,16 +167,11 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         remarks=scale.remarks,
         caveat=scale.caveat,
         settings=overrides.fields,
+        compared_settings=overrides.compare,
+        notes=(*replaced_axes(declared, overrides.fields), *_equal_cells(cells)),
         sweep_file=named.file,
-        next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
+        next_cells=_adaptive(next_points, compare, cell_at, cells),
     )
-
-
-def _grid(compare: Mapping[str, Sequence[Any]]) -> list[Fields]:
-    count = math.prod(map(len, compare.values()))
-    if count > MAX_CELLS:
-        raise ValueError(f"compare makes more than {MAX_CELLS:,} cells: give fewer values of {', '.join(compare)}")
-    return [dict(zip(compare, values, strict=True)) for values in itertools.product(*compare.values())]
 
 
 def _refuse_equal_names(cells: Sequence[PlannedCell]) -> None:
@@ -178,6 +180,24 @@ def _refuse_equal_names(cells: Sequence[PlannedCell]) -> None:
     for name, count in names.items():
         if count > 1:
             raise ValueError(f"{count} cells are named {name}: give values and recipes names that differ")
+
+
+def _equal_cells(cells: Sequence[PlannedCell]) -> Iterator[str]:
+    """A line for each group of cells that train the same nets: what is compared between them does not differ."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        alike[json.dumps(cell.declaration(), sort_keys=True)].append(cell.name)
+    for names in alike.values():
+        if len(names) > 1:
+            yield f"These cells are equal in every field and will have equal records: {'; '.join(names)}."
+
+
+def _refuse_new_axes(next_points: NextCells | None, added: Sequence[str]) -> None:
+    """A rule that chooses cells knows the sweep's own axes."""
+    if next_points is not None and added:
+        raise ValueError(
+            f"--compare {added[0]}: a sweep that chooses its cells by a rule takes no further axis; --set fixes a value"
+        )
 
 
 def _check_objectives(objectives: Sequence[str]) -> None:
@@ -195,33 +215,6 @@ def _run_name(name: str) -> str:
             f"{REFERENCE!r}; where runs are kept is --storage"
         )
     return name
-
-
-def _refuse_unknown_fields(names: Iterable[str], sweep: Sweep, scale: Scale) -> None:
-    known = {**TrialConfig.model_fields, **sweep.compare, **scale.compare}
-    for name in names:
-        refuse_unknown("field", name, known)
-
-
-def _compared_values(declared: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, list[Any]]:
-    """The grid's axes. A recipe stays a (name, recipe) pair; an override replaces an axis' values."""
-    axes = {}
-    for name, values in declared.items():
-        if not hasattr(values, "keys" if name == "recipe" else "__iter__"):
-            raise ValueError(f"{name} = {values!r}: compare a tuple of values, and of recipes a dict by name")
-        chosen = [plain(value) for value in itertools.islice(values, MAX_CELLS + 1)]
-        if name in overrides:
-            given = parse_value(overrides[name])
-            chosen = given if isinstance(given, list) else [given]
-        axes[name] = [_recipe_pair(values, choice) for choice in chosen] if name == "recipe" else chosen
-        if not chosen or len({repr(choice) for choice in chosen}) < len(chosen):
-            raise ValueError(f"{name} = {chosen}: give at least one value, and none of them twice")
-    return axes
-
-
-def _recipe_pair(recipes: Mapping[str, Recipe], name: str) -> tuple[str, Recipe]:
-    refuse_unknown("recipe", name, recipes)
-    return name, recipes[name]
 
 
 def _adaptive(

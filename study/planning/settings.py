@@ -1,4 +1,4 @@
-"""What `--set FIELD=VALUE` means: from the words of the command line to the values of fields."""
+"""What `FIELD=VALUE` of `--set` and `--compare` means: from words to the values of fields, and back."""
 
 import json
 import re
@@ -24,6 +24,32 @@ def parse_value(text: str) -> Any:
     return TRUTH.get(text, text)
 
 
+def written(name: str, value: Any) -> str:
+    """The words that `parse_value` reads as this value, without brackets or quotes where it needs none.
+
+    Raises:
+        ValueError: it is nothing that JSON can hold.
+    """
+    value = plain(value)
+    if isinstance(value, str) and parse_value(value) == value:
+        return value
+    if isinstance(value, list | tuple):
+        words = ",".join(written(name, one) for one in value)
+        if parse_value(words) == list(value):
+            return words
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {value!r}: give numbers, words, true, false, null, or a list of them") from None
+
+
+def several_values(name: str, text: str) -> list[Any]:
+    """The values of a compared name; a field that is null somewhere may be told so as Python does."""
+    values = parse_value(text)
+    values = values if isinstance(values, list) else [values]
+    return [_meant_for(name, value) for value in values] if name in TrialConfig.model_fields else values
+
+
 def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[str, Any]:
     """The values of fields that are not compared.
 
@@ -37,7 +63,10 @@ def single_values(settings: Mapping[str, str], compared: Iterable[str]) -> dict[
     for name, value in values.items():
         if isinstance(value, list) and not _takes_list(name):
             which = f"here {', '.join(compared)}" if compared else "and this sweep compares none"
-            raise ValueError(f"{name} = {settings[name]}: only compared fields take several values, {which}")
+            raise ValueError(
+                f"{name} = {settings[name]}: only compared fields take several values, {which}; "
+                f"--compare {name}={settings[name]} compares this one too"
+            )
     return of_one_length(values)
 
 

@@ -1,7 +1,7 @@
 """The commands that make a run again, go on with it and open it, as its run.json tells them."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +13,7 @@ DEFAULTS = {  # of the command line
     **{"scale": "quick", "seed": Overrides.seed},
     **{"sampler": SearchMethod.sampler, "scheduler": SearchMethod.scheduler},
 }
+SETTINGS = {"settings": "--set", "compared_settings": "--compare"}
 COUNTS = {"--trials": "trials_per_cell", "--confirm-seeds": "confirm_seeds"}  # said: a sweep's own number may change
 
 
@@ -34,8 +35,7 @@ def _sweep(run: OpenedRun) -> str:
 
 def _options(run: OpenedRun) -> Iterator[str]:
     facts: dict[str, Any] = {**run.facts.get("declaration", {}), **run.facts}
-    for name, value in facts.get("settings", {}).items():
-        yield from ("--set", f"{name}={value}")
+    yield from _settings(facts)
     for name, default in DEFAULTS.items():
         if facts.get(name, default) != default:
             yield from (f"--{name}", str(facts[name]))
@@ -46,3 +46,9 @@ def _options(run: OpenedRun) -> Iterator[str]:
         yield from ("--run", run.name)
     if not run.storage.is_local:
         yield from ("--storage", run.storage.parent.location)
+
+
+def _settings(facts: Mapping[str, Any]) -> Iterator[str]:
+    for key, option in SETTINGS.items():
+        for name, value in facts.get(key, {}).items():
+            yield from (option, f"{name}={value}")

@@ -139,11 +139,12 @@ def confirm_seeds(plan: Plan, cells: Iterable[PlannedCell], known: Any) -> int |
 
 
 def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
-    """What is no part of the declaration: how much of each cell is run, what `--set` said, and the scale's caveat."""
+    """What is no part of the declaration: how much of each cell is run, what the user set, the scale's caveat."""
     return {
         "trials_per_cell": plan.trials_per_cell,
         "confirm_seeds": confirm_seeds(plan, plan.cells, known_seeds),
         "settings": dict(plan.settings),
+        "compared_settings": dict(plan.compared_settings),
         "caveat": plan.caveat,
         "sweep_file": plan.sweep_file,
     }

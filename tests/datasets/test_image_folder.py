@@ -17,7 +17,6 @@ from study.datasets.__main__ import main
 from study.datasets.baseline import held_images, linear_baseline, nearest_neighbor_baseline
 from study.datasets.image_folder import LAYOUT
 from study.launch import run_sweep
-from study.options import Options
 from study.records import read_table
 from study.run import main as run
 from study.sweeps import NamedSweep
@@ -133,7 +132,7 @@ def test_trials_train_on_the_folder_and_know_its_classes(data: StreamedData, tmp
     shape = {"network_size": "imagenet", "depth": 18, "width": 4, "batch_size": 16, "steps": 1}
     fixed = {"dataset": data.name, "augmentation": "standard", **shape}
     sweep = Sweep(compare={"architecture": ("plain",)}, fixed=fixed, scales={"quick": Scale()}, confirm_seeds=1)
-    run_sweep(NamedSweep("photos", "Does it run?", sweep), options=Options(data_dir=tmp_path, cpus_per_trial=CPUS))
+    run_sweep(NamedSweep("photos", "Does it run?", sweep), data_dir=tmp_path, cpus_per_trial=CPUS)
     (row,) = read_table("photos-quick", "trials").to_dict("records")
     assert (row["status"], row["num_classes"], row["phase"]) == ("ok", data.num_classes, "confirm")
     assert row["test_accuracy"] is not None

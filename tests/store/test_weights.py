@@ -9,7 +9,6 @@ from models.networks import PlainCNN
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.launch import run_sweep
-from study.planning.plan import Overrides
 from study.records import read_table
 from study.store.storage import Storage, file_name, write_json
 from study.store.weights import Weights, read_weights, write_weights
@@ -58,7 +57,7 @@ def test_torch_alone_opens_the_file(storage: Storage) -> None:
 def test_a_confirmed_net_scores_what_its_row_says(tiny_sweep: NamedSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     writes, write = [], Storage.write
     monkeypatch.setattr(Storage, "write", lambda self, name, content: writes.append(name) or write(self, name, content))
-    run_sweep(tiny_sweep, overrides=Overrides(fields={"recipe": "isometric"}, trials_per_cell=1))
+    run_sweep(tiny_sweep, set={"recipe": "isometric"}, trials_per_cell=1)
     trials = read_table("tiny-quick", "trials")
     confirmed = trials[trials.phase == "confirm"]
     assert len(confirmed) == len(Storage.at("results/tiny-quick").names("weights")) == 2

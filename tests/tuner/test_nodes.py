@@ -161,7 +161,6 @@ from search_spaces.sweep import Float, Scale, Sweep
 from study import launch
 from study.bench.trivial_trial import sleeping_trial
 from study.tuner.gpu_memory import GpuMemory
-from study.options import Options
 from study.sweeps import NamedSweep
 
 launch.execute = partial(launch.execute, trainable=sleeping_trial)
@@ -173,7 +172,7 @@ sweep = Sweep(
     trials_per_cell={trials_per_cell},
     confirm_seeds=1,
 )
-launch.run_sweep(NamedSweep("nodes", "What runs beside what?", sweep), options=Options(address=sys.argv[1]))
+launch.run_sweep(NamedSweep("nodes", "What runs beside what?", sweep), address=sys.argv[1])
 """
 CARD_BYTES, DEPTHS = 3e9, (8, 302)
 

@@ -22,7 +22,7 @@ from study import launch
 from study.config import TrialConfig
 from study.datasets import AnyData, load_dataset
 from study.launch import run_sweep
-from study.planning.plan import Overrides, Plan, make_plan
+from study.planning.plan import Plan, make_plan
 from study.records import read_table
 from study.store.checkpoints import Checkpoints
 from study.store.run_file import open_run_file, save_run_file
@@ -162,10 +162,10 @@ def dying_trial(config: dict, *, data: dict, checkpoints: object) -> None:
 def test_a_trial_whose_worker_is_killed_goes_on_and_leaves_the_same_rows(
     long_sweep: NamedSweep, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_sweep(long_sweep, overrides=Overrides(run="whole"))
+    whole = run_sweep(long_sweep, run="whole")
     dying = died(dying_trial, elsewhere)
     monkeypatch.setattr(launch, "execute", partial(launch.execute, trainable=dying))
-    broken = run_sweep(long_sweep, overrides=Overrides(run="broken"))
+    broken = run_sweep(long_sweep, run="broken")
     for phase in ("search", "confirm"):
         assert (elsewhere / f"{phase}-epochs").read_text() == "12345" + "56"
     trials = read_table(broken.root, "trials")
