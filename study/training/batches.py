@@ -1,6 +1,7 @@
 """A data set on the trial's device: whole as uint8, drawn, augmented and normalised in batches. No DataLoader."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 from zlib import crc32
 
@@ -73,10 +74,11 @@ class Batches:
     def training(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every training image once, in a fresh order. Images (B, C, H, W) float32, labels (B,)."""
         images, labels = self._splits["train"]
-        order = torch.randperm(len(labels), generator=self._order).to(self._device)
-        for chosen in order.split(batch_size):  # type: ignore[no-untyped-call]
+        order = torch.split(torch.randperm(len(labels), generator=self._order).to(self._device), batch_size)
+        views = self._views(images, [len(chosen) for chosen in order]) if self._augment else ()
+        for chosen, view in zip_longest(order, views):
             batch = images[chosen]
-            yield self._normalize(self._crop_and_flip(batch) if self._augment else batch), labels[chosen]
+            yield self._normalize(batch if view is None else _crop_and_flip(batch, view)), labels[chosen]
 
     def evaluation(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
         """`validation` or `test` in order, never augmented."""
@@ -106,18 +108,29 @@ class Batches:
         images = torch.tensor(split.images, device=self._device)
         return images, torch.tensor(split.labels, device=self._device)
 
-    def _crop_and_flip(self, images: Tensor) -> Tensor:
-        """Pad by size // 8, crop at a random place, mirror half of the images where that keeps their class."""
-        count, _, height, width = images.shape
-        pad = height // PAD_DIVISOR
-        padded = functional.pad(images, (pad, pad, pad, pad))
-        rows = self._draw(2 * pad + 1, count) + torch.arange(height, device=self._device)
-        columns = self._draw(2 * pad + 1, count) + torch.arange(width, device=self._device)
-        if self._flip:
-            columns = torch.where(self._draw(2, count).bool(), columns.flip(1), columns)
-        each = torch.arange(count, device=self._device)
-        return padded[each[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    def _views(self, images: Tensor, counts: list[int]) -> tuple[Tensor, ...]:
+        """How each image of an epoch's batches is seen, (B, 3): row and column of its crop, and whether it is mirrored.
+
+        Drawn batch by batch, and brought to the device once: a copy at each step would make it wait for the host.
+        """
+        places = 2 * (images.shape[2] // PAD_DIVISOR) + 1
+        limits = (places, places, 2) if self._flip else (places, places)
+        drawn = [torch.cat([self._draw(limit, count) for limit in limits], dim=1) for count in counts]
+        return torch.split(torch.cat(drawn).to(self._device), counts)
 
     def _draw(self, below: int, count: int) -> Tensor:
         """Integers in [0, below), one an image, as a column (count, 1)."""
-        return torch.randint(below, (count, 1), generator=self._augmentation).to(self._device)
+        return torch.randint(below, (count, 1), generator=self._augmentation)
+
+
+def _crop_and_flip(images: Tensor, view: Tensor) -> Tensor:
+    """Pad images (B, C, H, W) by size // 8, crop them, and mirror them where `view` has a third column that says so."""
+    count, _, height, width = images.shape
+    pad = height // PAD_DIVISOR
+    padded = functional.pad(images, (pad, pad, pad, pad))
+    rows = view[:, 0:1] + torch.arange(height, device=images.device)
+    columns = view[:, 1:2] + torch.arange(width, device=images.device)
+    if view.shape[1] > 2:
+        columns = torch.where(view[:, 2:3].bool(), columns.flip(1), columns)
+    each = torch.arange(count, device=images.device)
+    return padded[each[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

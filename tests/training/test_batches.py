@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from host_reads import HostCopies
 
 from study.datasets import ImageData, ImageSplit
 from study.training.batches import Batches, generator_for
@@ -66,6 +67,25 @@ def test_augmentation_does_not_change_the_order() -> None:
     for _ in range(2):
         orders = [torch.cat([labels for _, labels in batches.training(16)]) for batches in (plain, augmented)]
         assert torch.equal(*orders)
+
+
+@pytest.mark.parametrize("batch_size", [5, 25])
+def test_an_epoch_is_brought_to_the_device_at_once(batch_size: int) -> None:
+    """However many batches it has: the order, and how each image is seen."""
+    batches = Batches(random_data(mirror=True), torch.device("meta"), augment=True, seed=0)
+    with HostCopies() as copies:
+        count = sum(1 for _ in batches.training(batch_size))
+    assert (count, copies.count) == (50 // batch_size, 2)
+
+
+def test_views_are_drawn_as_if_batch_by_batch() -> None:
+    """Rows, columns and mirrors of one batch, then those of the next: records of earlier versions come out again."""
+    batches, generator = Batches(random_data(mirror=True), CPU, augment=True, seed=3), generator_for(3, "augmentation")
+    assert len(list(batches.training(30))) == 2
+    for count in (30, 20):
+        for below in (5, 5, 2):
+            torch.randint(below, (count, 1), generator=generator)
+    assert torch.equal(batches.state()["augmentation"], generator.get_state())
 
 
 def test_evaluation_is_never_augmented() -> None:
