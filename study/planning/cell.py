@@ -103,6 +103,7 @@ def plan_cell(sweep: Sweep, scale: Scale, forced: Fields, point: Fields) -> Plan
         confirm_seeds=_own_confirm_seeds(sweep, scale, {**fields, **compared}, where=f"cell {name}"),
     )
     _check_space(cell)
+    _refuse_hidden_relu(cell)
     return cell
 
 
@@ -189,6 +190,16 @@ def _check_space(cell: PlannedCell) -> None:
             raise ValueError(f"cell {cell.name}: {name} = {known} of the recipe is outside {distribution}") from None
         for value, phase in itertools.product(extremes(distribution), PHASES):
             cell.config({**cell.default_point, name: value}, seed=0, phase=phase)
+
+
+def _refuse_hidden_relu(cell: PlannedCell) -> None:
+    """A leaky ReLU is ReLU where nobody gives it a slope; a search may have 0 among its slopes."""
+    searched = cell.search.get("activation")
+    activations = [cell.fixed["activation"]] if searched is None else extremes(searched)
+    if "leaky_relu" in activations and cell.fixed.get("activation_slope") == 0.0:
+        raise ValueError(
+            f"cell {cell.name}: activation=leaky_relu with activation_slope = 0 is relu: give a slope above 0"
+        )
 
 
 def extremes(distribution: Any) -> Sequence[Any]:

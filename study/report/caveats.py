@@ -1,6 +1,6 @@
 """What to distrust in a run: few seeds, edges of boxes, pruned or failed trials, mixed commits. Tables to words."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +30,7 @@ def caveats_of(run: OpenedRun, part: Part) -> list[str]:
         _failures(part.trials),
         _search(run, part),
         _outdone(run, part),
+        _identical(part.trials),
         _proxies(run, part),
         _baseline(part),
     )
@@ -130,6 +131,17 @@ def _is_outdone(rows: pd.DataFrame, searched: list[str]) -> bool:
         return False
     there = trials[(trials[searched] == confirmed[searched].iloc[0]).all(axis=1)]
     return bool(there.empty or there["val_accuracy"].max() < trials["val_accuracy"].max())
+
+
+def _identical(trials: pd.DataFrame) -> Iterator[str]:
+    """Cells whose confirmations ended alike to the last digit: what was compared between them does not act."""
+    confirmed = trials[(trials["phase"] == CONFIRM) & trials["val_loss"].notna()].sort_values("seed")
+    alike: dict[bytes, list[str]] = defaultdict(list)
+    for cell, rows in confirmed.groupby("cell")[["seed", "train_loss", "val_loss"]]:
+        alike[rows.to_numpy(np.float64).tobytes()].append(str(cell))
+    for cells in alike.values():
+        if len(cells) > 1:
+            yield f"Identical records in {'; '.join(cells)}: what differs between these cells does not act."
 
 
 def _proxies(run: OpenedRun, part: Part) -> Iterator[str]:

@@ -48,6 +48,17 @@ def test_cells_that_are_equal_are_pointed_out() -> None:
 
 
 @pytest.mark.parametrize(
+    "fields", [{"activation": "leaky_relu"}, {"activation": "leaky_relu", "activation_slope": "0"}]
+)
+def test_a_leaky_relu_without_a_slope_is_refused_for_it_is_relu(fields: dict[str, str]) -> None:
+    """`joint_search` searches slopes from 0 on, and may: there 0 is one end of a range."""
+    with pytest.raises(ValueError, match="recipe=he_l2: activation=leaky_relu with activation_slope = 0 is relu"):
+        make_plan(load_sweep("depth_sweep"), overrides=Overrides(fields=fields))
+    make_plan(load_sweep("depth_sweep"), overrides=Overrides(fields=fields | {"activation_slope": "0.3"}))
+    make_plan(load_sweep("joint_search"))
+
+
+@pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--set", "width=8,16"], "--compare width=8,16 compares this one too"),

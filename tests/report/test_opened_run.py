@@ -135,6 +135,16 @@ def test_a_cell_whose_longer_search_found_a_better_point_is_said(run: OpenedRun)
     assert "In 1 cell the search, extended later" in warnings(dataclasses.replace(run, trials=trials))
 
 
+def test_cells_whose_records_are_equal_to_the_last_digit_are_named(run: OpenedRun) -> None:
+    trials = run.trials.assign(train_loss=range(len(run.trials)), val_loss=0.5)
+    assert "Identical records" not in warnings(dataclasses.replace(run, trials=trials))
+    cells = sorted(trials.loc[trials["phase"] == "confirm", "cell"].unique())[:2]
+    alike = trials["cell"].isin(cells)
+    trials.loc[alike, "train_loss"] = trials.loc[alike, "seed"].astype(float)
+    told = warnings(dataclasses.replace(run, trials=trials))
+    assert f"Identical records in {'; '.join(cells)}: what differs between these cells does not act." in told
+
+
 def test_runs_are_listed_with_state_progress_and_best(run: OpenedRun) -> None:
     results = Path(run.storage.root).parent
     (results / "broken").mkdir(exist_ok=True)
