@@ -15,7 +15,7 @@ from study.forecast import GPU_BYTES, Forecast
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
 from study.planning.settings import acting
-from study.terminal import listing_console, plural
+from study.terminal import listing_console, plural, spelled
 from study.training.memory import PROCESS_BYTES, gpu_share
 
 MAX_NAME = 40  # columns that a cell's name takes before it is folded
@@ -58,7 +58,7 @@ def print_forecast(plan: Plan, taken: Forecast, *, elsewhere: bool, console: Con
         table.add_row(*row, *([str(fitting)] if elsewhere else []))
     console.print(table)
     told = (
-        f"\nForecast: about {taken.wall_seconds / 60.0:.1f} minutes on {plural(taken.workers, 'worker')}, from a short "
+        f"\nForecast: about {spelled(taken.wall_seconds)} on {plural(taken.workers, 'worker')}, from a short "
         f"probe of this machine's CPU, one thread a trial. Each worker takes {PROCESS_BYTES / 1e6:.0f} MB of its own."
     )
     console.print(told, markup=False)

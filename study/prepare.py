@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,10 @@ class PreparedRun:
         return bool(self.begun) or self.plan.is_adaptive or any(map(_checkpoints, self.plan.cells))
 
 
+class DeclinedError(ValueError):
+    """The user would rather not begin this run."""
+
+
 @contextmanager
 def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> Iterator[PreparedRun]:
     """Check and load all that a run needs, and hold its lock; at the end, however it comes, export the journal.
@@ -66,7 +70,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         _refuse_changed(storage, plan)
     data = checked_data(plan, options)
     storage.check_writable()
-    with run_lock(storage, say) as check_held, replaced(storage) if options.fresh else nullcontext():
+    with run_lock(storage, say) as check_held, (replaced if options.fresh else taken_back)(storage):
         prepared = _prepare(plan, options, storage, data, say)
         try:
             yield prepared
@@ -131,6 +135,18 @@ def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
 
 
 @contextmanager
+def taken_back(storage: Storage) -> Iterator[None]:
+    """Leave nothing of a run that is new where the user declines it."""
+    known = storage.exists(RUN_FILE)
+    try:
+        yield
+    except DeclinedError:
+        if not known:
+            storage.delete_folder()
+        raise
+
+
+@contextmanager
 def replaced(storage: Storage) -> Iterator[None]:
     """Begin with an empty folder. What lay there is gone once the input has proved sound, else put back.
 
@@ -140,7 +156,8 @@ def replaced(storage: Storage) -> Iterator[None]:
     if not storage.exists(RUN_FILE):
         if storage.names("", hidden=True) or storage.folders(""):  # more than the folder that the check has made
             raise ValueError(f"--fresh deletes runs only, and {storage.location} has no {RUN_FILE}")
-        yield
+        with taken_back(storage):
+            yield
         return
     aside = storage.beside(f".{storage.name}.replaced")
     aside.delete_folder()

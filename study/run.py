@@ -11,7 +11,17 @@ from study import __version__
 from study.options import Options
 from study.planning.plan import Overrides, Plan, make_plan
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
-from study.terminal import INTERRUPTED, Parser, add_options, declared, exit_code, plural, read_options
+from study.terminal import (
+    INTERRUPTED,
+    Parser,
+    add_options,
+    at_terminal,
+    declared,
+    exit_code,
+    plural,
+    read_options,
+    spelled,
+)
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
     from study.prepare import PreparedRun
@@ -19,6 +29,7 @@ if TYPE_CHECKING:  # heavy, and needed for their names alone
 
 REPLAY = "replay"  # in a sweep's place
 FAILED = 1  # exit code
+LONG_SECONDS = 2 * 3600.0  # forecasts above it are worth a question
 
 DESCRIPTION = "How deep can a plain CNN be trained, and what does it take? Runs a sweep, or what is missing of it."
 EPILOG = """\
@@ -82,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     how = parser.add_argument_group("how it is run")
     add_options(how, (run, fresh))
     how.add_argument("--dry-run", action="store_true", help="show cells, spaces and trials; start nothing")
+    how.add_argument("--yes", action="store_true", help="begin without a question, however long it is to take")
     add_options(how, others)
     return parser
 
@@ -121,14 +133,17 @@ def _list() -> int:
 
 def _run(plan: Plan, options: argparse.Namespace) -> int:
     """Prepare, run what is missing, sum up. Heavy imports wait until the input is known to be sound."""
-    from study.prepare import prepared_run
+    from study.prepare import DeclinedError, prepared_run
     from study.tuner.display import Display
 
     how, display = read_options(Options, options), Display(plan)
     try:
         with prepared_run(plan, how, display.say) as prepared:
             if not prepared.studies.finished:
-                _execute(prepared, how, display)
+                _execute(prepared, how, display, agreed=options.yes)
+    except DeclinedError as reason:
+        display.say(f"Stopped: {reason}.")
+        return FAILED
     except KeyboardInterrupt:
         display.say("\nInterrupted. What had finished is on disk; the same command goes on from there.")
         return INTERRUPTED
@@ -160,7 +175,7 @@ def _broken_off(plan: Plan, how: Options, error: OSError) -> str:
     )
 
 
-def _execute(prepared: "PreparedRun", how: Options, display: "Display") -> None:
+def _execute(prepared: "PreparedRun", how: Options, display: "Display", *, agreed: bool) -> None:
     """Run what is missing. A whole run on this machine's CPU is forecast first, and the truth put beside it."""
     from study.forecast import forecast
     from study.launch import execute
@@ -169,13 +184,21 @@ def _execute(prepared: "PreparedRun", how: Options, display: "Display") -> None:
     foreseeable = not (prepared.finished_trials or prepared.begun or _elsewhere(how.address))
     expected = forecast(prepared.plan, prepared.data, _workers(how.workers)) if foreseeable else None
     if expected is not None:
-        display.say(
-            f"Forecast: about {expected.wall_seconds / 60:.1f} minutes on {plural(expected.workers, 'worker')}."
-        )
+        display.say(f"Forecast: about {spelled(expected.wall_seconds)} on {plural(expected.workers, 'worker')}.")
+        _ask(expected.wall_seconds, agreed=agreed)
     started = time.monotonic()
     execute(prepared, how, display)
     if expected is not None and prepared.studies.finished:  # not where the time budget ended it
         record_duration(prepared.storage, expected.wall_seconds, time.monotonic() - started)
+
+
+def _ask(seconds: float, *, agreed: bool) -> None:
+    """Let whoever sits at the terminal decide on what takes long; DeclinedError where they would rather not."""
+    from study.prepare import DeclinedError
+
+    asked = seconds > LONG_SECONDS and not agreed and at_terminal()
+    if asked and input("Begin? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise DeclinedError("nothing was begun; --dry-run shows what it would be, --yes begins without a question")
 
 
 def _elsewhere(address: str | None) -> bool:

@@ -108,6 +108,19 @@ def duration(text: str) -> float:
     return seconds
 
 
+def at_terminal() -> bool:
+    """Whether somebody is there to read a question and to answer it."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def spelled(seconds: float) -> str:
+    """A length of time for people: `40 seconds`, `12 minutes`, `3.4 hours`, `2.3 days`."""
+    for limit, size, unit in ((90.0, 1.0, "seconds"), (90 * 60.0, 60.0, "minutes"), (48 * 3600.0, 3600.0, "hours")):
+        if seconds < limit:
+            return f"{seconds / size:.{int(unit == 'hours')}f} {unit}"
+    return f"{seconds / 86400.0:,.1f} days"
+
+
 def exit_code(command: Callable[[], int], refusals: tuple[type[Exception], ...] = (ValueError,)) -> int:
     """The exit code of `command`, with its `refusals` told on one line.
 

@@ -58,6 +58,6 @@ def test_a_forecast_tells_of_gpus_only_where_there_may_be_some(tiny_plan: Plan) 
     names = [cell.name for cell in tiny_plan.cells]
     taken = Forecast(dict.fromkeys(names, 0.5), dict.fromkeys(names, 400e6), wall_seconds=90.0, workers=1)
     here, elsewhere = (printed(print_forecast, tiny_plan, taken, elsewhere=where) for where in (False, True))
-    assert "Forecast: about 1.5 minutes on 1 worker, from" in here
+    assert "Forecast: about 2 minutes on 1 worker, from" in here
     assert here.splitlines()[1].split() == ["8", "0.50", "400"]
     assert elsewhere.splitlines()[1].split() == ["8", "0.50", "400", "16"]

@@ -1,5 +1,6 @@
 """The command line: teaching, listing, and refusing bad input with one message, exit code 2 and nothing started."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from bad_input import check_refused
 
+from study.forecast import Forecast
 from study.planning.plan import make_plan
 from study.run import build_parser, main
 from study.store.storage import Storage, write_json
@@ -92,7 +94,7 @@ def test_a_dry_run_shows_spaces_and_starts_nothing(
     shown = capsys.readouterr().out
     assert "depth=8,recipe=isometric" in shown
     assert "Searched: modulation_band 1 .. 1.1" in shown
-    assert "minutes on" in shown
+    assert re.search(r"Forecast: about \d+(\.\d)? (seconds|minutes|hours) on", shown)
     assert {path.name for path in elsewhere.iterdir()} <= {"cache"}  # readings of a busy machine are not kept
 
 
@@ -141,3 +143,47 @@ def test_cheap_mistakes_are_refused_before_ray_and_torch_are_imported(elsewhere:
     done = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+@pytest.fixture
+def long_run(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user at a terminal, before a run that is forecast to take days; where one begins, it is interrupted."""
+    monkeypatch.setattr("study.run.at_terminal", lambda: True)
+    monkeypatch.setattr("study.forecast.forecast", lambda *_: Forecast({}, {}, wall_seconds=2.3 * 86400, workers=2))
+    monkeypatch.setattr("study.run._elsewhere", lambda _: False)
+
+    def execute(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.launch.execute", execute)
+    return elsewhere / "results" / "depth_sweep-quick"
+
+
+def test_a_long_run_that_the_user_declines_leaves_no_trace(
+    long_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    assert main(["depth_sweep"]) == 1
+    said = capsys.readouterr().out
+    assert "Forecast: about 2.3 days on 2 workers." in said
+    assert "Stopped: nothing was begun; --dry-run shows" in said
+    assert not long_run.exists()
+
+
+def test_an_old_run_stays_where_the_user_declines_its_successor(
+    long_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    assert main(["depth_sweep"]) == 130
+    (long_run / "precious").write_text("kept?")
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert main(["depth_sweep"]) == 1
+    assert main(["depth_sweep", "--fresh"]) == 1
+    assert (long_run / "precious").read_text() == "kept?"
+
+
+def test_nobody_is_asked_who_said_yes_or_sits_at_no_terminal(long_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked"))
+    assert main(["depth_sweep", "--yes"]) == 130
+    monkeypatch.setattr("study.run.at_terminal", lambda: False)
+    assert main(["depth_sweep", "--run", "other"]) == 130

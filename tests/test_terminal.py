@@ -21,6 +21,7 @@ from study.terminal import (
     option,
     positive_int,
     read_options,
+    spelled,
 )
 
 
@@ -128,3 +129,14 @@ def test_what_an_encoding_lacks_is_replaced_and_ends_nothing() -> None:
         [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
     )
     assert done.stdout == b"5 ? 7\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((0.4, "0 seconds"), (89.0, "89 seconds"), (90.0, "2 minutes"), (3600.0, "60 minutes")),
+        *((12_240.0, "3.4 hours"), (198_720.0, "2.3 days"), (1.0e8, "1,157.4 days")),
+    ],
+)
+def test_a_length_of_time_is_told_as_people_do(seconds: float, words: str) -> None:
+    assert spelled(seconds) == words
