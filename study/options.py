@@ -17,6 +17,7 @@ class Options:
 
     Attributes:
         fresh: delete what the run has and start anew.
+        reuse: a run whose finished trials are taken over where this one would have planned them.
         data_dir: where data sets lie.
         workers: most trials at a time; None: as many as the cluster has room for.
         cpus_per_trial, gpus_per_trial: what a trial asks of Ray; None: where a node has any GPU,
@@ -29,6 +30,9 @@ class Options:
     """
 
     fresh: bool = option(False, help="delete what the run has and start anew")
+    reuse: str | None = option(
+        None, metavar="RUN", help="take over another run's finished trials that lie inside this one"
+    )
     data_dir: Path | None = option(
         None, type=Path, metavar="DIR", help="where data sets lie (STUDY_DATA_DIR, or data/)"
     )

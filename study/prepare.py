@@ -12,10 +12,11 @@ from study.datasets import AnyData, MissingDataset, StreamedData, load_dataset, 
 from study.options import Options
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
-from study.records import read_arrow, recover
+from study.records import locate_run, read_arrow, recover
 from study.search.cells import CellStudies
 from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
+from study.search.reuse import take_over
 from study.store.checkpoints import Checkpoints
 from study.store.lock import run_lock
 from study.store.provenance import provenance
@@ -187,6 +188,8 @@ def _prepare(
     if failed:
         say(f"{plural(len(failed), 'trial')} of an earlier start failed: open again.")
     _tell_of_losses(storage, say)
+    if options.reuse is not None:
+        _reuse(locate_run(options.reuse), storage, plan, content["data"], say)
     finished = read_finished(storage)
     begun = Checkpoints(storage).begun({trial.row["trial_id"] for trial in finished}, say)
     points = {row["trial_id"]: _config(row) for row in failed}
@@ -214,6 +217,22 @@ def _tell_of_losses(storage: Storage, say: Callable[[str], None]) -> None:
         )
     if storage.exists(JOURNAL) and not is_whole(storage):
         say(f"{JOURNAL} is damaged: it is written anew when this start ends.")
+
+
+def _reuse(other: Storage, storage: Storage, plan: Plan, data: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Take over what another run has finished; ValueError where it is this one, or was made on other data."""
+    if other.location == storage.location:
+        raise ValueError(f"--reuse {plan.run} names this run itself: --run NAME begins the one that reuses it")
+    theirs = read_run_file(other).get("data", {})
+    for name, fingerprint in data.items():
+        if theirs.get(name) != fingerprint:
+            raise ValueError(f"--reuse {other.name}: it was made on other {name} data, or does not say on which")
+    from study.store.weights import copy_weights  # imports torch
+
+    taken = take_over(other, storage, plan)
+    for old_id, new_id in taken.items():
+        copy_weights(other, old_id, storage, new_id)
+    say(f"{plural(len(taken), 'trial')} of {other.name} taken over.")
 
 
 def _config(row: Row) -> TrialConfig:

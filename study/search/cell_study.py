@@ -21,6 +21,11 @@ from study.search.samplers import SearchMethod
 from study.store.schemas import Row
 
 
+def trial_id_of(run: str, cell: str, phase: str, number: int) -> str:
+    """The id of the k-th search trial or confirmation of a cell."""
+    return f"{run}:{cell}:{phase}:{number}"
+
+
 @dataclass(frozen=True)
 class PlannedTrial:
     """One training run to be done.
@@ -171,11 +176,8 @@ class CellStudy:
         """The search is over and has left no point worth confirming."""
         return not self._open[SEARCH] and not self._asked and all_failed(self._searched, self._plan.objectives)
 
-    def _trial_id(self, phase: str, number: int) -> str:
-        return f"{self._plan.run}:{self._cell.name}:{phase}:{number}"
-
     def _hand_out(self, phase: str, number: int) -> PlannedTrial:
-        trial_id = self._trial_id(phase, number)
+        trial_id = trial_id_of(self._plan.run, self._cell.name, phase, number)
         if phase == SEARCH:
             self._asked[trial_id] = self._ask(trial_id, self._given(trial_id, number))
             fields, seed = self._asked[trial_id].params, self._plan.search_seed(number)

@@ -9,6 +9,7 @@ from typing import Any
 from study.datasets.folder_listing import few
 from study.datasets.splits import Fingerprint
 from study.planning.cell import PlannedCell, default_fields
+from study.planning.command import command_of
 from study.planning.plan import Plan
 from study.store.provenance import machine, provenance
 from study.store.storage import RUN_FILE, Storage, read_json, write_json
@@ -46,7 +47,7 @@ def open_run_file(
         *_differences(known, {name: data.get(name, kept) for name, kept in known.items()}, ("data",)),
     ]
     if differences:
-        raise ValueError(_refusal(plan, differences))
+        raise ValueError(_refusal(plan, differences, command_of(content, plan.run)))
     return content | {"data": {**known, **data}} | _asked(plan, content.get("confirm_seeds"))
 
 
@@ -169,7 +170,7 @@ def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tup
         yield path, old, new
 
 
-def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]]) -> str:
+def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]], command: str) -> str:
     """The message for a changed declaration or other data; the same change in many cells is one line."""
     what = "was made on other data" if all(path[0] == "data" for path, *_ in differences) else "declares something else"
     lines = Counter(_describe(path, old, new) for path, old, new in differences)
@@ -178,8 +179,9 @@ def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]]) ->
         shown[SHOWN_DIFFERENCES:] = [f"and {len(shown) - SHOWN_DIFFERENCES} more"]
     changes = "\n".join(f"  {line}" for line in shown)
     return (
-        f"run {plan.run} exists and {what} (old -> new):\n{changes}\n"
-        "Nothing was changed. Two ways on: --run NAME starts another run; --fresh deletes this one and starts it anew."
+        f"run {plan.run} exists, asked for by\n  {command}\nand {what} (old -> new):\n{changes}\n"
+        f"Nothing was changed. Ways on: --run NAME starts another run, with --reuse {plan.run} from the trials of this "
+        "one that lie inside it; --fresh deletes this one and starts it anew."
     )
 
 

@@ -1,6 +1,6 @@
 """The weights of confirmed trials: one file each in the run's storage, with all that rebuilds the net."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from study.config import TrialConfig, parse_config
@@ -61,6 +61,12 @@ def read_weights(storage: Storage, trial_id: str) -> Weights:
         raise ValueError(f"{storage.sub(_name(trial_id)).location} is damaged: these are no weights of ours") from None
     except ValueError as error:
         raise ValueError(f"{storage.sub(_name(trial_id)).location}: {error}") from error
+
+
+def copy_weights(source: Storage, old_id: str, target: Storage, new_id: str) -> None:
+    """Keep the weights of a trial that another run takes over under its name there, if they are kept at all."""
+    if source.exists(_name(old_id)):
+        write_weights(target, new_id, replace(read_weights(source, old_id), trial_id=new_id).to_bytes())
 
 
 def _name(trial_id: str) -> str:
