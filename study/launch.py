@@ -28,6 +28,7 @@ from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
 from study.tuner.gpu_memory import GpuMemory
+from study.tuner.live_journal import LiveJournal
 from study.tuner.node_loss import forgiven_node_losses, memory_kills_end_one_trial
 from study.tuner.recorder import Recorder
 from study.tuner.searcher import JobSearcher, PruningScheduler
@@ -94,6 +95,7 @@ def execute(
         KeyboardInterrupt: a signal asked for the end.
     """
     ending = StopConditions(options.time_budget_seconds, prepared.studies.trial_count)
+    display.say("Connecting to Ray ...")
     with (
         scratch(prepared.storage) as folder,
         ray_session(options.address) as joined,
@@ -179,7 +181,8 @@ def _tuner(
     trial: Any,
     demand: Demand,
 ) -> tune.Tuner:
-    recorder = Recorder(prepared, (display, ending), ending.break_off, display.say)
+    journal = [LiveJournal(prepared)] if prepared.storage.is_local else []
+    recorder = Recorder(prepared, (display, ending, *journal), ending.break_off, display.say)
     waiting = Waiting(slots, display.say)
     waiting.say_at_once()
     return tune.Tuner(

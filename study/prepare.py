@@ -181,7 +181,7 @@ def _prepare(
     content = open_run_file(storage, plan, {name: loaded.fingerprint for name, loaded in data.items()})
     for line in (f"{plan.run}: {plan.question}", *notes):
         say(line)
-    content |= _baselines(plan, data, content)
+    content |= _baselines(plan, data, content, say)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
     save_run_file(storage, content)
     failed = recover(storage, say)
@@ -193,10 +193,13 @@ def _prepare(
     finished = read_finished(storage)
     begun = Checkpoints(storage).begun({trial.row["trial_id"] for trial in finished}, say)
     points = {row["trial_id"]: _config(row) for row in failed}
+    studies = CellStudies(plan, finished, options.method, _validation(content["linear_baseline"]), points | begun)
+    if storage.is_local:  # a store cannot append to it, and gets it at the end
+        export_journal(storage, plan.objectives, studies.planned.values(), finished)
     return PreparedRun(
         plan=plan,
         storage=storage,
-        studies=CellStudies(plan, finished, options.method, _validation(content["linear_baseline"]), points | begun),
+        studies=studies,
         data=data,
         provenance=provenance(),
         finished_trials=finished,
@@ -216,7 +219,7 @@ def _tell_of_losses(storage: Storage, say: Callable[[str], None]) -> None:
             "They come back only with a copy of the table, or with --fresh."
         )
     if storage.exists(JOURNAL) and not is_whole(storage):
-        say(f"{JOURNAL} is damaged: it is written anew when this start ends.")
+        say(f"{JOURNAL} is damaged: it is written anew.")
 
 
 def _reuse(other: Storage, storage: Storage, plan: Plan, data: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -270,7 +273,9 @@ def _validation(baselines: dict[str, dict[str, float]]) -> dict[str, float]:
     return {name: baseline["validation_accuracy"] for name, baseline in baselines.items()}
 
 
-def _baselines(plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _baselines(
+    plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any], say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
     """Compute both baselines of each proxy that a cell names, by its name, unless run.json has them."""
     import torch
 
@@ -281,6 +286,7 @@ def _baselines(plan: Plan, data: Mapping[str, AnyData], known: Mapping[str, Any]
     for proxy in dict.fromkeys(cell.proxy for cell in plan.cells):
         missing = {kind: compute for kind, compute in BASELINES.items() if proxy.name not in found[kind]}
         if missing:
+            say(f"Computing the baselines of {proxy.name} ...")
             images = held_images(proxied(data[proxy.dataset], proxy, torch.device("cpu")))
             for kind, compute in missing.items():
                 found[kind][proxy.name] = compute(images)

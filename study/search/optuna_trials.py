@@ -26,16 +26,22 @@ class FinishedTrial:
         return number_of(self.row["trial_id"])
 
     def frozen(self, space: Mapping[str, BaseDistribution], objectives: Sequence[str]) -> FrozenTrial:
-        """The trial as Optuna knows it."""
+        """The trial as Optuna knows it, with the times of its training where it came to train."""
         state, values = outcome(self.row, objectives)
-        return create_trial(
+        trial = create_trial(
             state=state,
             values=values,
             params={name: self.row[name] for name in space},
             distributions=dict(space),
             intermediate_values=dict(self.accuracies),
-            user_attrs={"trial_id": self.row["trial_id"]},
+            user_attrs={name: self.row[name] for name in ("trial_id", "phase", "status")},
         )
+        if self.row.get("started_at") and self.row.get("finished_at"):
+            trial.datetime_start, trial.datetime_complete = (
+                self.row[name].astimezone().replace(tzinfo=None)  # Optuna's times have no zone and are local
+                for name in ("started_at", "finished_at")
+            )
+        return trial
 
 
 def number_of(trial_id: str) -> int:

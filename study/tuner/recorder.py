@@ -2,12 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from study.tuner.ray_environment import DriverOnly
 
@@ -22,6 +22,7 @@ from study.store.weights import FOLDER as WEIGHTS
 from study.store.weights import write_weights
 from study.training.epoch_record import EpochRecord
 from study.training.memory import line_on_memory
+from study.tuner.listener import Listener
 from study.tuner.messages import (
     MESSAGE,
     EpochDone,
@@ -35,13 +36,6 @@ from study.tuner.messages import (
 logger = logging.getLogger(__name__)
 
 ERROR_LINES = 20  # of a traceback kept in the table
-
-
-class Listener(Protocol):
-    """Who is told of a run's progress."""
-
-    def trial_finished(self, row: Mapping[str, Any]) -> None:
-        """A row of `trials` is on disk."""
 
 
 class Recorder(DriverOnly, Callback):
@@ -87,6 +81,7 @@ class Recorder(DriverOnly, Callback):
                 self._say(text)
             case EpochDone():
                 self._epochs_done[trial_id].append(message)
+                self._tell(lambda listener: listener.epoch_done(trial_id, message.record))
             case TrialDone():
                 self._trials_done[trial_id] = message
 
@@ -136,11 +131,14 @@ class Recorder(DriverOnly, Callback):
             with suppress(OSError):  # the next start removes it
                 self._checkpoints.remove(planned.trial_id)
         self._studies.tell(planned.trial_id, row)
+        self._tell(lambda listener: listener.trial_finished(row))
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
         for listener in self._listeners:
             try:
-                listener.trial_finished(row)
+                what(listener)
             except Exception:  # raised here, it would end the run
-                logger.exception("%s was not told of %s", type(listener).__name__, planned.trial_id)
+                logger.exception("%s could not be told", type(listener).__name__)
 
     def _write(self, trial_id: str, records: list[EpochRecord], row: dict[str, Any]) -> None:
         """The trial's layers, its epochs, and its row last."""

@@ -4,10 +4,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from study.tuner.listener import Listener
+
 ALIKE = 3  # first trials of a start that must have failed with one and the same error: fewer may be chance
 
 
-class StopConditions:
+class StopConditions(Listener):
     """Told of each finished trial; asked before the next one begins.
 
     Args:

@@ -1,4 +1,4 @@
-"""Says so while nothing runs because others hold what a trial asks, or no node has it any more."""
+"""Says so while nothing runs: others hold what a trial asks, no node has it any more, or workers are still starting."""
 
 import math
 import time
@@ -10,6 +10,7 @@ from study.tuner.ray_environment import DriverOnly
 import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.util import placement_group_table
 
 from study.tuner.slots import ResourceRequest, Slots
 
@@ -52,10 +53,20 @@ class Waiting(DriverOnly, Callback):
             self._tell()
 
     def _tell(self) -> None:
+        if holds_resources():
+            self._say("workers are still starting: they import torch, which takes long on a busy machine")
+            return
         total, free = ray.cluster_resources(), ray.available_resources()  # type: ignore[no-untyped-call]
         reason = reason_to_wait(self._slots.largest, self._slots.count(), total, free, asked=self._slots.can_grow)
         if reason is not None:
             self._say(reason)
+
+
+def holds_resources() -> bool:
+    """Whether this driver's trials hold any resources: a placement group's id ends with its driver's job."""
+    job = ray.get_runtime_context().get_job_id()
+    groups = placement_group_table().items()
+    return any(name.endswith(job) and group["state"] == "CREATED" for name, group in groups)
 
 
 def reason_to_wait(

@@ -65,6 +65,39 @@ def test_on_a_terminal_a_table_shows_the_best_of_each_cell(prepared: PreparedRun
     assert "isometric" in shown
 
 
+def done(epoch: int, steps: int, accuracy: float) -> SimpleNamespace:
+    return SimpleNamespace(epoch=epoch, steps=steps, val_accuracy=accuracy)
+
+
+def test_running_trials_show_how_far_they_are(prepared: PreparedRun) -> None:
+    out = StringIO()
+    display = Display(prepared.plan, Console(file=out, force_terminal=True, width=100))
+    first, second = prepared.studies.next_trial(), prepared.studies.next_trial()
+    with display.live(prepared, lambda: 2):
+        display.epoch_done(first.trial_id, done(epoch=1, steps=2, accuracy=0.3))
+        shown = list(display._running_lines())
+        display.epoch_done(first.trial_id, done(epoch=2, steps=3, accuracy=0.4))
+        prepared.studies.tell(first.trial_id, {"status": "ok", "val_accuracy": 0.4})
+        display.trial_finished(row_of(first, val_accuracy=0.4))
+        assert len(list(display._running_lines())) == 1
+    assert shown == [
+        f"{first.cell} search 0: step 2 of 3, validation accuracy 0.300",
+        f"{second.cell} {second.phase} {second.number}: no epoch yet",
+    ]
+    assert "Training has begun" not in out.getvalue()
+
+
+def test_off_a_terminal_the_first_epoch_is_a_sign_of_life(prepared: PreparedRun) -> None:
+    out = StringIO()
+    display = Display(prepared.plan, Console(file=out, width=200))
+    planned = prepared.studies.next_trial()
+    with display.live(prepared, lambda: 2):
+        for epoch in (1, 2):
+            display.epoch_done(planned.trial_id, done(epoch, epoch, 0.3))
+    told = [line for line in out.getvalue().splitlines() if "Training has begun" in line]
+    assert told == [f"Training has begun: {planned.cell} search 0: step 1 of 3, validation accuracy 0.300."]
+
+
 def test_a_failed_trial_is_named_with_its_error(prepared: PreparedRun) -> None:
     out = StringIO()
     display = Display(prepared.plan, Console(file=out, width=200))

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.util import placement_group, remove_placement_group
 
+from study.tuner import waiting
 from study.tuner.slots import ResourceRequest
 from study.tuner.waiting import LOOK_SECONDS, REPEAT_SECONDS, Waiting, reason_to_wait
 
@@ -37,6 +39,7 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
     now, said = [0.0], []
     monkeypatch.setattr(ray, "cluster_resources", lambda: FULL)
     monkeypatch.setattr(ray, "available_resources", dict)
+    monkeypatch.setattr(waiting, "holds_resources", lambda: False)
     slots = SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False, can_grow=False)
     callback = Waiting(slots, said.append, lambda: now[0])
     trial = SimpleNamespace(status="PENDING")
@@ -53,6 +56,19 @@ def test_it_is_said_at_once_then_once_a_minute_and_not_while_a_trial_runs(monkey
     assert let_pass(int(REPEAT_SECONDS)) == 3
     trial.status = "RUNNING"
     assert let_pass(300) == 3
+
+
+def test_workers_of_its_own_that_are_starting_are_no_others(ray_session: None) -> None:
+    """They hold all CPUs, and no trial runs yet."""
+    said: list[str] = []
+    slots = SimpleNamespace(largest=ASK, count=lambda: 2, passes_over_gpus=False, can_grow=False)
+    group = placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
+    try:
+        ray.get(group.ready())
+        Waiting(slots, said.append).say_at_once()
+    finally:
+        remove_placement_group(group)
+    assert [line.partition(":")[0] for line in said] == ["workers are still starting"]
 
 
 def test_gpus_that_join_a_run_on_cpus_are_told_of_once() -> None:
