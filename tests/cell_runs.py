@@ -18,7 +18,8 @@ def run_all(studies: CellStudies, score) -> list[PlannedTrial]:
 
 def row_of(planned: PlannedTrial, status: str = "ok", val_accuracy: float | None = 0.5) -> dict:
     known = {name: getattr(planned, name) for name in ROW}
-    return {**planned.config.model_dump(), **known, "status": status, "val_accuracy": val_accuracy, "num_classes": 4}
+    measured = {"val_accuracy": val_accuracy, "train_loss": None, "val_loss": None, "num_classes": 4}
+    return {**planned.config.model_dump(), **known, "status": status, **measured}
 
 
 def by_learning_rate(planned: PlannedTrial) -> tuple[str, float]:

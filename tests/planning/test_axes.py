@@ -1,14 +1,11 @@
 """Axes: what a run compares, from the sweep, `--set`, `--compare` and Python."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from study.launch import run_sweep
 from study.planning.plan import Overrides, make_plan
-from study.planning.settings import parse_value, written
 from study.run import main
 from study.sweeps import NamedSweep, load_sweep
 
@@ -78,29 +75,6 @@ def test_what_cannot_be_compared_is_refused(options: list[str], told: str, capsy
 def test_a_rule_that_chooses_cells_takes_no_further_axis() -> None:
     with pytest.raises(ValueError, match="chooses its cells by a rule"):
         make_plan(load_sweep("depth_frontier"), overrides=Overrides(compare={"width": "8,16"}))
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(1, 0.1, -2e-5, True, None, "digits", "true", "None", "1e3", "a,b", "[", "", 'a "b"'),
-        *([8, 14], ["he_l2", "isometric"], [[0.5], [0.5, 0.75]], [None, 0.5], [True, False], [0.5], ["a,b", "c"], []),
-    ],
-)
-def test_values_are_written_as_they_are_read(value: Any) -> None:
-    assert parse_value(written("field", value)) == value
-
-
-def test_numpy_and_tuples_are_written_as_lists() -> None:
-    assert written("depth", np.arange(8, 21, 6)) == "8,14,20"
-    assert written("learning_rate_drops", (0.5, 0.75)) == "0.5,0.75"
-    assert written("recipe", ("he_l2", "isometric")) == "he_l2,isometric"
-
-
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}])
-def test_what_no_setting_can_hold_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"^width = "):
-        written("width", value)
 
 
 def test_an_argument_that_there_is_not_is_refused_as_python_does(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from search_spaces.sweep import Choice, Float, Scale, Sweep
 from study import config
 from study.planning.names import check_names
 from study.planning.plan import Overrides, make_plan
-from study.planning.settings import parse_value
 from study.sweeps import NamedSweep, list_sweeps, load_sweep
 
 
@@ -128,13 +127,6 @@ def test_a_space_that_leaves_the_fields_range_is_refused() -> None:
         make_plan(NamedSweep("wide", "?", sweep))
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("8", 8), ("8,14", [8, 14]), ("0.5,a", [0.5, "a"]), ("null", None), ("[1, 2]", [1, 2])]
-)
-def test_values_are_read_as_json_lists_or_text(text: str, value: object) -> None:
-    assert parse_value(text) == value
-
-
 def test_seeds_are_paired_over_cells_and_phases_never_share_one(tiny_plan) -> None:
     search = {tiny_plan.search_seed(number) for number in range(100)}
     assert not search & {tiny_plan.confirm_seed(number) for number in range(100)}
@@ -207,11 +199,6 @@ def test_the_first_objective_picks_the_point_to_confirm(tiny_sweep: NamedSweep, 
     sweep = dataclasses.replace(tiny_sweep.sweep, objectives=objectives)
     with pytest.raises(ValueError, match="the first must be val_accuracy"):
         make_plan(NamedSweep("smallest", "?", sweep))
-
-
-def test_a_setting_may_be_written_as_in_python_and_a_list_of_one_without_brackets(tiny_sweep: NamedSweep) -> None:
-    plan = make_plan(tiny_sweep, overrides=Overrides(fields={"gradient_clip": "None", "learning_rate_drops": "0.5"}))
-    assert (plan.cells[0].fixed["gradient_clip"], plan.cells[0].fixed["learning_rate_drops"]) == (None, [0.5])
 
 
 def test_ranges_are_those_of_the_models() -> None:
@@ -291,17 +278,6 @@ def test_numpys_values_are_taken_as_pythons() -> None:
     cell = plan.cells[0]
     assert (cell.fixed["momentum"], cell.fixed["learning_rate_drops"], plan.trial_count) == (0.5, [0.25, 0.5], 15)
     assert {type(choice) for choice in cell.search["batch_size"].choices} == {int}
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *((".1", 0.1), ("1.", 1.0), ("1e-3", 0.001), ("True", True), ("False", False), ("true", True)),
-        *(("8,14", [8, 14]), (".1,.2", [0.1, 0.2]), ("[0.5]", [0.5]), ("relu", "relu"), ("inf", "inf")),
-    ],
-)
-def test_values_of_the_command_line_are_read_as_json_or_python_writes_them(text: str, value: object) -> None:
-    assert (parse_value(text), type(parse_value(text))) == (value, type(value))
 
 
 @pytest.mark.parametrize(
