@@ -82,12 +82,30 @@ def test_an_interval_is_not_stretched_to_its_estimate() -> None:
 
 
 def test_shuffled_scores_decide_nothing() -> None:
-    """Whole searches are slow to simulate: the rate is that of `tests/test_step_down.py`, here are two of them."""
     for seed in range(2):
         rows = search(60, seed)
         shuffled = np.random.default_rng(seed).permutation(rows["val_accuracy"].to_numpy())
         found = importances(rows.assign(val_accuracy=shuffled), SPACES, axes=["depth"])
         assert not found["stands_out"].any()
+
+
+def noisy(n: int, generator: np.random.Generator) -> pd.DataFrame:
+    """A search in which depth alone matters; both cells meet the same draws, as in a run."""
+    rate, strength = np.repeat(10 ** generator.uniform(-3, 0, (2, n // 2)), 2, axis=1)
+    accuracy = 0.8 + 0.02 * generator.normal(size=n)
+    rows = search(n).assign(learning_rate=rate, strength=strength)
+    return rows.assign(val_accuracy=accuracy - 0.03 * (rows["depth"] == 110))
+
+
+@pytest.mark.slow
+def test_few_whole_searches_find_a_field_without_effect() -> None:
+    """Of 40, where one in twenty may: more than 6 would have a chance of .3 %. The docstring has rates over more."""
+    wrong = 0
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        found = importances(noisy(40, generator), SPACES, axes=["depth"], generator=generator)
+        wrong += bool({*found.loc[found["stands_out"], "field"]} - {"depth"})
+    assert wrong <= 6
 
 
 def test_draws_that_cells_share_count_once() -> None:
