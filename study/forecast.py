@@ -70,7 +70,8 @@ class Forecast:
 def forecast(plan: Plan, data: dict[str, AnyData], workers: int, cache: Path | None = None) -> Forecast:
     """Probe what is not known yet, and simulate the run."""
     configs = {(cell.name, phase): config for cell in plan.cells for phase, config in cell.examples.items()}
-    step_seconds = _step_seconds(configs, data, Readings(cache or cache_file()))
+    kept = None if plan.coded_parts else cache or cache_file()  # another sweep's part may have the name of this one's
+    step_seconds = _step_seconds(configs, data, Readings(kept))
     epochs, trials, memory = {}, {}, {}
     for place, config in configs.items():
         images = len(data[config.dataset].train.labels)

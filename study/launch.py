@@ -3,7 +3,7 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from study.planning.plan import Overrides, make_plan
 from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
 from study.sweeps import NamedSweep
+from study.training.own_parts import joined
+from study.training.part_checks import checked
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
@@ -40,22 +42,35 @@ UNBOUNDED = 10**9  # the searcher says when it is finished
 
 
 def run_sweep(
-    named: NamedSweep, scale: str = "quick", overrides: Overrides | None = None, options: Options | None = None
+    named: NamedSweep,
+    scale: str = "quick",
+    overrides: Overrides | None = None,
+    options: Options | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Storage:
     """Run a sweep, or what is missing of it, and return where its results lie.
 
     A Ray cluster that is lost ends the whole process with exit code 1, for Ray would hang: see `study.tuner.stopping`.
 
+    Args:
+        named: the sweep.
+        scale: one of its sizes.
+        overrides: what is changed of it.
+        options: how it is run.
+        data: own data sets by name: (X, y, X_test, y_test), or a dict of arrays; see `docs/own-data.md`. Give them
+            again to go on.
+
     Raises:
         ValueError: bad input, before any trial has started.
         KeyboardInterrupt: interrupted; what had finished is on disk.
     """
-    options = options or Options()
-    plan = make_plan(named, scale, overrides)
-    display = Display(plan)
-    with prepared_run(plan, options, display.say) as prepared:
-        if not prepared.studies.finished:
-            execute(prepared, options, display)
+    options, parts = options or Options(), named.sweep.parts
+    with joined(checked({**parts, "dataset": {**parts.get("dataset", {}), **(data or {})}})):
+        plan = make_plan(named, scale, overrides)
+        display = Display(plan)
+        with prepared_run(plan, options, display.say) as prepared:
+            if not prepared.studies.finished:
+                execute(prepared, options, display)
     return prepared.storage
 
 
@@ -129,6 +144,8 @@ def _with_data(trainable: Callable[..., None], prepared: PreparedRun, service: C
     given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
     if service is not None:
         given["checkpoints"] = service
+    if prepared.plan.coded_parts:
+        given["code"] = dict(prepared.plan.code)
     return tune.with_parameters(trainable, **given)
 
 

@@ -17,6 +17,7 @@ from study.search.cells import CellStudies
 from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
 from study.store.checkpoints import Checkpoints
+from study.store.code import write_code
 from study.store.lock import run_lock
 from study.store.provenance import provenance
 from study.store.run_file import check_there, confirm_seeds, open_run_file, read_run_file, save_run_file
@@ -166,6 +167,7 @@ def _prepare(
         say(line)
     content |= _baselines(plan, data, content)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
+    write_code(storage, plan.code)
     save_run_file(storage, content)
     failed = recover(storage, say)
     if failed:

@@ -26,8 +26,8 @@ from study.datasets import (
     resolve_data_dir,
 )
 from study.datasets.check import Inspection, held_copies
-from study.datasets.image_folder import FOLDER
-from study.datasets.own_arrays import SUFFIX
+from study.datasets.image_folder import FOLDER, ImageFolder
+from study.datasets.own_arrays import SUFFIX, OwnArrays
 from study.terminal import BAD_INPUT, PIPED_WIDTH, Parser, exit_code, listing_console, plural
 
 IN_FOLDER = "it holds train/ and val/, by itself or in imagefolder/"
@@ -118,7 +118,7 @@ def fetch(name: str, data_dir: Path | None = None) -> str:
     dataset, folder = find_dataset(name), resolve_data_dir(data_dir)
     if not dataset.source.files(folder):
         return f"{name}: embedded, nothing to fetch"
-    if dataset.is_own:
+    if isinstance(dataset.source, ImageFolder | OwnArrays):
         message = missing_message(name, folder)
         if message is not None:
             raise ValueError(f"there is nothing to fetch: {message}")

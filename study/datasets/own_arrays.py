@@ -129,8 +129,8 @@ def own_splits(arrays: Mapping[str, Array]) -> OwnSplits:
     missing = [name for pair in splits.values() for name in pair if name not in arrays]
     if missing:
         raise ValueError(f"{', '.join(missing)} is missing: it must hold {', '.join(REQUIRED)}")
-    for images, labels in splits.values():
-        _check(images, arrays[images], labels, arrays[labels])
+    for pair in splits.values():
+        _check(*pair, *(arrays[name] for name in pair))
     pixels = _pixels({images: arrays[images] for images, _ in splits.values()})
     classes, labels = _classes({names: arrays[names].reshape(-1) for _, names in splits.values()})
     read = {split: ImageSplit(pixels[images], labels[names]) for split, (images, names) in splits.items()}
@@ -138,7 +138,7 @@ def own_splits(arrays: Mapping[str, Array]) -> OwnSplits:
     return OwnSplits(read["train"], read.get("validation"), read["test"], classes)
 
 
-def _check(images_name: str, images: Array, labels_name: str, labels: Array) -> None:
+def _check(images_name: str, labels_name: str, images: Array, labels: Array) -> None:
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ValueError(f"{images_name} is of {images.dtype}: give uint8 from 0 to 255, or floats from 0 to 1")
     if labels.dtype.kind not in LABEL_KINDS:

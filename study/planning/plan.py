@@ -16,6 +16,7 @@ from study.config import OBJECTIVES, TrialConfig, plain, refuse_unknown
 from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
 from study.planning.named_sweep import NamedSweep, answer, check_types
 from study.planning.settings import parse_value, single_values
+from study.planning.user_file import Code, code_digest
 from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
@@ -40,6 +41,8 @@ class Plan:
         confirm_seeds: confirmations of every cell; None where each cell has a number of its own.
         settings: what `--set` changed of the sweep, as it was given.
         sweep_file: the path of a user's own sweep; None for a shipped one.
+        code: the files of a sweep that has parts of its own, by their places; the sweep's first.
+        coded_parts: kind to names of those parts that are code.
     """
 
     run: str
@@ -57,6 +60,8 @@ class Plan:
     caveat: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     sweep_file: str | None = None
+    code: Code = field(default_factory=dict)
+    coded_parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def trial_count(self) -> int:
@@ -112,7 +117,8 @@ class Plan:
         """
         cells = {cell.name: cell.declaration() for cell in self.cells}
         asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
-        return dict(json.loads(json.dumps({**asked, "cells": cells})))
+        own = {"parts": {**self.coded_parts, "code": code_digest(self.code)}} if self.coded_parts else {}
+        return dict(json.loads(json.dumps({**asked, "cells": cells, **own})))
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,11 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     refuse_unknown("scale", scale_name, named.sweep.scales)
     scale = named.sweep.scales[scale_name]
     check_types(scale, f"scale {scale_name}: ")
+    if named.coded_parts and not named.code:
+        raise ValueError(
+            f"{named.name} has parts and no file, by which they reach workers and stay with the run: save it as "
+            "my_sweep.py, and give load_sweep('my_sweep.py')"
+        )
     _check_objectives(named.sweep.objectives)
     _refuse_unknown_fields(overrides.fields, named.sweep, scale)
     compare = _compared_values({**named.sweep.compare, **scale.compare}, overrides.fields)
@@ -161,6 +172,8 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         caveat=scale.caveat,
         settings=overrides.fields,
         sweep_file=named.file,
+        code=named.code,
+        coded_parts=named.coded_parts,
         next_cells=_adaptive(scale.next_cells or named.sweep.next_cells, compare, cell_at, cells),
     )
 
