@@ -46,15 +46,31 @@ def _shifted_relu(slope: float) -> nn.Module:
     return nn.Threshold(SHIFT, SHIFT, inplace=True)
 
 
+def without_slope(name: str, make: Callable[[], nn.Module]) -> Callable[[float], nn.Module]:
+    """The entry of an activation that has no slope."""
+
+    def activation(slope: float) -> nn.Module:
+        _refuse_slope(name, slope)
+        return make()
+
+    return activation
+
+
 def _refuse_slope(name: str, slope: float) -> None:
     if slope != 0.0:
         raise ValueError(f"activation_slope = {slope}: must be 0 for {name}; leaky_relu takes one")
 
 
+TORCH_ACTIVATIONS = (  # of torch.nn: those that keep the shape, need no argument and draw nothing
+    *("CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LogSigmoid", "Mish", "PReLU"),
+    *("ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink"),
+)
+
 ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "relu": _relu,
     "leaky_relu": _leaky_relu,
     "shifted_relu": _shifted_relu,
+    **{name: without_slope(name, getattr(nn, name)) for name in TORCH_ACTIVATIONS},
 }
 
 
@@ -161,12 +177,15 @@ class ConvNet(nn.Module, ABC):
         """Start afresh, in place: convolutions by `initializer`, in order, and all else as follows.
 
         Batch normalisation gets weight 1, bias `norm_bias_init` and empty running statistics. The linear layer gets
-        N(0, 1 / f_in) (LeCun et al. 1998: logits of the order of its inputs) and bias 0.
+        N(0, 1 / f_in) (LeCun et al. 1998: logits of the order of its inputs) and bias 0. An activation with parameters
+        resets them itself.
         """
         for unit in self._units():
             initializer(unit.conv.weight, generator)
             unit.norm.reset_parameters()
             unit.norm.bias.fill_(self.norm_bias_init)
+            if next(unit.activation.parameters(), None) is not None:
+                unit.activation.reset_parameters()  # type: ignore[operator]
         weight = self.classifier.weight
         weight.copy_(gaussian(weight.shape, weight, generator) / weight.shape[1] ** 0.5)
         self.classifier.bias.zero_()

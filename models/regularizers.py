@@ -1,13 +1,13 @@
 """Regularisers of filter banks, and the penalty of a whole network.
 
 Normalisation parameters and biases take no penalty of any kind. Training uses closed-form gradients; `value` is for
-logs, and autograd through it is the tests' oracle.
+logs, and autograd through it is the tests' oracle. A `LayerPenalty` needs no closed form, and knows its layer.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -52,10 +52,77 @@ class Regularizer:
     project: Callable[[Tensor], None] | None = None
     start: Callable[[Tensor], None] | None = None
 
+    def total(self, banks: "Banks") -> Tensor:
+        """The sum of the banks' penalties; 0 for a constraint."""
+        stack = banks.stacked()
+        return stack.new_zeros(()) if self.value is None else self.value(stack, stride=banks.stride).sum()
+
+    def gradient_by(self, banks: "Banks") -> ScaledGradient | None:
+        """What answers the gradients of the penalty on the weights that the stack holds; None for a constraint."""
+        if self.scaled_gradient_of is not None:
+            return self.scaled_gradient_of(banks.stack)
+        gradient = self.fast_gradient or self.gradient
+        if gradient is None:
+            return None
+        return lambda strength: strength * gradient(banks.stack, stride=banks.stride)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Which convolution a weight belongs to: its index and stage, from 0, its stride, and the net's depth."""
+
+    index: int
+    stage: int
+    stride: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class LayerPenalty:
+    """A penalty that is given one weight at a time, and the layer that it belongs to.
+
+    Attributes:
+        value: a weight (C_out, C_in, k, k) and its layer to the penalty, ().
+        gradient: the same to the gradient of that value; None: autograd's.
+    """
+
+    value: Callable[[Tensor, Layer], Tensor]
+    gradient: Callable[[Tensor, Layer], Tensor] | None = None
+    project: ClassVar[None] = None
+    start: ClassVar[None] = None
+
+    def total(self, banks: "Banks") -> Tensor:
+        """The sum of the banks' penalties."""
+        banks.stacked()
+        return self._sum(banks.slots, banks.layers)
+
+    def gradient_by(self, banks: "Banks") -> ScaledGradient:
+        """What answers the gradients of the penalty on the weights that the stack holds."""
+        return lambda strength: strength * torch.stack(self.gradients(banks.slots, banks.layers))
+
+    def gradients(self, weights: Sequence[Tensor], layers: Sequence[Layer]) -> list[Tensor]:
+        """The gradient at each weight, in one backward pass where there is no closed form."""
+        if self.gradient is not None:
+            return [self.gradient(weight, layer) for weight, layer in zip(weights, layers, strict=True)]
+        return self.differentiated(weights, layers)
+
+    @torch.enable_grad()
+    def differentiated(self, weights: Sequence[Tensor], layers: Sequence[Layer]) -> list[Tensor]:
+        """Autograd's gradients of the values; 0 where a value is a constant, as where a layer is spared."""
+        leaves = [weight.detach().requires_grad_() for weight in weights]
+        total = self._sum(leaves, layers)
+        if not total.requires_grad:
+            return [torch.zeros_like(weight) for weight in weights]
+        return list(torch.autograd.grad(total, leaves, materialize_grads=True))
+
+    def _sum(self, weights: Sequence[Tensor], layers: Sequence[Layer]) -> Tensor:
+        values = [self.value(weight, layer) for weight, layer in zip(weights, layers, strict=True)]
+        return torch.as_tensor(sum(values), dtype=weights[0].dtype, device=weights[0].device)
+
 
 ORTHONORMAL_BANKS = "banks with orthonormal filters, in each group of f_in where f_in < f_out"
 
-REGULARIZERS: dict[str, Regularizer] = {
+REGULARIZERS: dict[str, Regularizer | LayerPenalty] = {
     "none": Regularizer(penalties.none_value, penalties.none_gradient, grouped=False, zero_set="every bank"),
     "l2": Regularizer(penalties.l2_value, penalties.l2_gradient, grouped=False, zero_set="the zero bank alone"),
     "orthonormal": Regularizer(
@@ -96,40 +163,41 @@ REGULARIZERS: dict[str, Regularizer] = {
 }
 
 
-class _Banks:
+class Banks:
     """Equally shaped weights of one stride, with a stack to copy them into.
 
     The stack is kept, and of the weights' own memory format, because fresh memory costs more than the copy itself.
+
+    Attributes:
+        stack: (banks, C_out, C_in, k, k); slots: its weights, one by one.
+        layers: to which each belongs.
     """
 
-    def __init__(self, weights: list[Tensor], stride: int) -> None:
+    def __init__(self, weights: Sequence[Tensor], layers: Sequence[Layer]) -> None:
         first = weights[0]
-        self.stride = stride
-        self._weights = weights
-        self._stack = first.new_empty_strided((len(weights), *first.shape), (first.numel(), *first.stride()))
-        self._slots = self._stack.unbind()
+        self.layers, self.stride = layers, layers[0].stride
+        self._weights = list(weights)
+        self.stack = first.new_empty_strided((len(weights), *first.shape), (first.numel(), *first.stride()))
+        self.slots = self.stack.unbind()
 
     def stacked(self) -> Tensor:
-        """The weights as they are now, (banks, C_out, C_in, k, k)."""
-        torch._foreach_copy_(self._slots, self._weights)
-        return self._stack
-
-    def gradient_by(self, regularizer: Regularizer) -> ScaledGradient | None:
-        """What answers the gradients of the penalty on the weights that the stack holds; None for a constraint."""
-        if regularizer.scaled_gradient_of is not None:
-            return regularizer.scaled_gradient_of(self._stack)
-        gradient = regularizer.fast_gradient or regularizer.gradient
-        if gradient is None:
-            return None
-        return lambda strength: strength * gradient(self._stack, stride=self.stride)
+        """The stack, filled with the weights as they are now."""
+        torch._foreach_copy_(self.slots, self._weights)
+        return self.stack
 
     def write_back_(self) -> None:
         """Set the weights to what the stack holds."""
-        torch._foreach_copy_(self._weights, self._slots)
+        torch._foreach_copy_(self._weights, self.slots)
 
     def add_to_gradients_(self, increments: Tensor) -> None:
         """Add increments[i] to the gradient of the i-th weight."""
         torch._foreach_add_([gradient_of(weight) for weight in self._weights], increments.unbind())
+
+
+def layers_of(network: ConvNet) -> list[Layer]:
+    """The layer of each convolution."""
+    convs = zip(network.convs, network.stages, strict=True)
+    return [Layer(index, stage, conv.stride[0], len(network.convs) + 1) for index, (conv, stage) in enumerate(convs)]
 
 
 def start_on_constraint_(network: ConvNet, regularizer_name: str) -> None:
@@ -158,11 +226,11 @@ class NetworkPenalty:
         self._regularizer = REGULARIZERS[regularizer_name]
         self._acts = regularizer_name != "none"
         self._classifier = network.classifier.weight
-        weights: dict[tuple[torch.Size, int], list[Tensor]] = defaultdict(list)
-        for conv in network.convs:
-            weights[conv.weight.shape, conv.stride[0]].append(conv.weight)
-        self._banks = [_Banks(equals, stride) for (_, stride), equals in weights.items()]
-        self._gradients = [banks.gradient_by(self._regularizer) for banks in self._banks]
+        alike: dict[tuple[torch.Size, int], list[tuple[Tensor, Layer]]] = defaultdict(list)
+        for conv, layer in zip(network.convs, layers_of(network), strict=True):
+            alike[conv.weight.shape, layer.stride].append((conv.weight, layer))
+        self._banks = [Banks(*zip(*members, strict=True)) for members in alike.values()]
+        self._gradients = [self._regularizer.gradient_by(banks) for banks in self._banks]
 
     @torch.no_grad()
     def add_gradients_(self, strength: float | Tensor) -> None:
@@ -191,8 +259,6 @@ class NetworkPenalty:
     def value(self) -> Tensor:
         """The sum of all penalties, strength left out."""
         total = 0.5 * self._classifier.square().sum() if self._acts else self._classifier.new_zeros(())
-        value = self._regularizer.value
-        if value is not None:
-            for banks in self._banks:
-                total += value(banks.stacked(), stride=banks.stride).sum()
+        for banks in self._banks:
+            total += self._regularizer.total(banks)
         return total

@@ -1,4 +1,4 @@
-"""Schedules: how strongly a regulariser or the modulation acts at each moment of training, as a factor in [0, 1].
+"""Schedules: how strongly a regulariser, the modulation or the learning rate acts, as a factor in [0, 1].
 
 `progress` is the fraction of all steps already done (0 at the first step, below 1 at the last), `cutoff` a fraction in
 (0, 1], and `phase_ends` the ascending fractions at which the learning rate drops; 1 may be among them or not.

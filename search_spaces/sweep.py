@@ -21,6 +21,7 @@ __all__ = [
     "Fields",
     "Float",
     "Int",
+    "Parts",
     "Recipe",
     "Scale",
     "Space",
@@ -70,6 +71,13 @@ NextCells = Callable[[Sequence[CellResult]], Sequence[Fields]]
 A point may have, beside the compared names, `confirm_seeds`: how many confirmations its cell is to have in all.
 """
 
+
+Parts = Mapping[str, Mapping[str, Any]]
+"""What a sweep adds to the names that fields take: kind, name, part. `docs/own-parts.md` says what a part of each is.
+
+The kinds are `activation`, `initializer`, `optimizer`, `regularizer`, `schedule` and `dataset`. They are an argument of
+Sweep, and not tables at the file's top, so that a constant means nothing by its name, and parts may be imported.
+"""
 
 Conclusions = Callable[[Sequence[CellResult]], Sequence[str]]
 """From all confirmed cells to what the sweep's own rule makes of them, in sentences."""
@@ -126,6 +134,8 @@ class Sweep:
         confirm_seeds: fresh seeds on which each cell's best point is trained again; only these make a headline. May be
             a function, such as `lambda fields: 5 if fields["depth"] > 44 else 3`; `--confirm-seeds` wins over both.
         scales: the sizes at which the question can be asked; `quick` is the default.
+        parts: the sweep's own regularisers, activations, .., which its file keeps: they travel to every worker, and a
+            copy stays with the run.
     """
 
     compare: Mapping[str, Sequence[Any] | Mapping[str, Recipe]]
@@ -138,3 +148,4 @@ class Sweep:
     objectives: tuple[str, ...] = ("val_accuracy",)
     trials_per_cell: int = 8
     confirm_seeds: ConfirmSeeds = 3
+    parts: Parts = field(default_factory=dict)

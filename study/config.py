@@ -1,8 +1,8 @@
 """TrialConfig: every knob of one training run, with its unit and range. Never imports torch or Ray.
 
 A field's name is also its key in a sweep file, the Optuna parameter, the Ray config key and the Parquet column.
-Names that live in tables (data sets, initialisers, regularisers, schedules, activations) are plain strings here and
-are checked by `study.planning.names.check_names`, so that reading a config needs no torch.
+Names that live in tables (data sets, initialisers, regularisers, schedules, activations, optimisers) are plain strings
+here and are checked by `study.planning.names.check_names`, so that reading a config needs no torch.
 """
 
 import hashlib
@@ -86,9 +86,9 @@ class TrialConfig(BaseModel):
     modulation_schedule: str = "constant"
     modulation_cutoff: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
-    optimizer: Literal["sgd", "lars", "lars_joint", "adamw"] = "sgd"
+    optimizer: str = "sgd"
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
-    learning_rate_schedule: Literal["step", "cosine", "constant"] = "step"
+    learning_rate_schedule: str = "step"
     learning_rate_drops: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.5, 0.75)
     warmup_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9

@@ -44,6 +44,9 @@ KEPT_ACTIVATIONS = 2  # a triple keeps the convolution's output and the activati
 WEIGHT_COPIES = 3  # weight, gradient, momentum
 GPU_BYTES = 80e9  # of the card that the count of trials is given for
 
+PLAIN_PARTS = {"activation": "relu", "activation_slope": 0.0, "initializer": "dirac", "regularizer": "none"}
+"""Parts that change no size, in place of a user's own, which may not know tensors without content."""
+
 Place = tuple[str, str]
 """A cell's name and a phase: whose trials take alike."""
 
@@ -67,7 +70,8 @@ class Forecast:
 def forecast(plan: Plan, data: dict[str, AnyData], workers: int, cache: Path | None = None) -> Forecast:
     """Probe what is not known yet, and simulate the run."""
     configs = {(cell.name, phase): config for cell in plan.cells for phase, config in cell.examples.items()}
-    step_seconds = _step_seconds(configs, data, Readings(cache or cache_file()))
+    kept = None if plan.coded_parts else cache or cache_file()  # another sweep's part may have the name of this one's
+    step_seconds = _step_seconds(configs, data, Readings(kept))
     epochs, trials, memory = {}, {}, {}
     for place, config in configs.items():
         images = len(data[config.dataset].train.labels)
@@ -97,7 +101,7 @@ def _step_seconds(
         for depth in dict.fromkeys((ends[0], ends[-1])):
             if time.monotonic() < deadline or not known.any:
                 known.take(config.model_copy(update={"depth": depth}), data[config.dataset])
-        found[place] = known.step_seconds(config)
+        found[place] = known.step_seconds(config, data[config.dataset])
     return found
 
 
@@ -124,9 +128,10 @@ def simulate(plan: Plan, trial_seconds: Mapping[Place, float], workers: int) -> 
     return now
 
 
-def kind_of(config: TrialConfig) -> str:
-    """What nets whose cost differs by depth alone share."""
-    return json.dumps([getattr(config, name) for name in KIND])
+def kind_of(config: TrialConfig, data: AnyData | None = None) -> str:
+    """What nets whose cost differs by depth alone share; of any run with `data`, else of one run."""
+    shape = [] if data is None else [proxy_shape(data, config.proxy)]  # a set of the user's may have any
+    return json.dumps([getattr(config, name) for name in KIND] + shape)
 
 
 class Readings:
@@ -145,7 +150,7 @@ class Readings:
 
     def take(self, config: TrialConfig, data: AnyData) -> None:
         """Measure this net, unless it is known."""
-        of_kind = self._here.setdefault(kind_of(config), {})
+        of_kind = self._here.setdefault(kind_of(config, data), {})
         if str(config.depth) not in of_kind:
             of_kind[str(config.depth)] = probe(config, data)
             if self._file is None or busy():
@@ -154,9 +159,9 @@ class Readings:
                 cache = Storage.at(self._file.parent)
                 cache.write(self._file.name, json.dumps(self._all, indent=1).encode())
 
-    def step_seconds(self, config: TrialConfig) -> float:
+    def step_seconds(self, config: TrialConfig, data: AnyData) -> float:
         """Read a step's seconds off the line through this kind's readings, or any kind's where it has none."""
-        of_kind = self._here.get(kind_of(config)) or next(iter(self._here.values()))
+        of_kind = self._here.get(kind_of(config, data)) or next(iter(self._here.values()))
         points = sorted((int(depth), seconds) for depth, seconds in of_kind.items())
         depths, seconds = ([point[side] for point in points] for side in (0, 1))
         if len(points) == 1:
@@ -197,7 +202,7 @@ def trial_bytes(config: TrialConfig, data: AnyData) -> float:
     """Peak bytes of a trial's tensors: kept activations of one batch, weights, and the data set."""
     image_shape = proxy_shape(data, config.proxy)
     with torch.device("meta"):
-        network = build_network(config, image_shape[0], data.num_classes)
+        network = build_network(config.model_copy(update=PLAIN_PARTS), image_shape[0], data.num_classes)
     sizes: list[int] = []
 
     def note(_module: object, _inputs: object, output: torch.Tensor) -> None:

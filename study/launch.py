@@ -24,6 +24,8 @@ from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
 from study.sweeps import NamedSweep, load_sweep
 from study.terminal import declared, did_you_mean, read_options
+from study.training.own_parts import joined
+from study.training.part_checks import checked
 from study.tuner.checkpoint_service import CheckpointService, checkpoint_service
 from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
@@ -49,6 +51,7 @@ def run_sweep(
     *,
     compare: Mapping[str, Sequence[Any]] | None = None,
     set: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Storage:
     """Run a sweep, or what is missing of it, and return where its results lie.
@@ -62,6 +65,8 @@ def run_sweep(
         scale: one of the sweep's.
         compare: values of fields that are compared, whether the sweep does or not; of recipes their names.
         set: values of fields; on a compared one a list, which replaces its values.
+        data: own data sets by name: (X, y, X_test, y_test), or a dict of arrays; see `docs/own-data.md`. Give them
+            again to go on.
         how: fields of `study.planning.plan.Overrides` (trials_per_cell, confirm_seeds, seed, run), of
             `study.options.Options` (workers, storage, fresh, ..) and of `SearchMethod` (sampler, scheduler).
 
@@ -73,13 +78,14 @@ def run_sweep(
     named = sweep if isinstance(sweep, NamedSweep) else load_sweep(str(sweep))
     given = {"fields": set or {}, "compare": compare or {}}
     settings = {kind: {name: written(name, value) for name, value in values.items()} for kind, values in given.items()}
-    chosen = Namespace(**{**_defaults(), **_known(how)})
-    options = read_options(Options, chosen)
-    plan = make_plan(named, scale, read_options(Overrides, chosen, **settings))
-    display = Display(plan)
-    with prepared_run(plan, options, display.say) as prepared:
-        if not prepared.studies.finished:
-            execute(prepared, options, display)
+    chosen, parts = Namespace(**{**_defaults(), **_known(how)}), named.sweep.parts
+    options, overrides = read_options(Options, chosen), read_options(Overrides, chosen, **settings)
+    with joined(checked({**parts, "dataset": {**parts.get("dataset", {}), **(data or {})}})):
+        plan = make_plan(named, scale, overrides)
+        display = Display(plan)
+        with prepared_run(plan, options, display.say) as prepared:
+            if not prepared.studies.finished:
+                execute(prepared, options, display)
     return prepared.storage
 
 
@@ -168,6 +174,8 @@ def _with_data(trainable: Callable[..., None], prepared: PreparedRun, service: C
     given: dict[str, Any] = {"data": {name: ray.put(arrays) for name, arrays in prepared.data.items()}}
     if service is not None:
         given["checkpoints"] = service
+    if prepared.plan.coded_parts:
+        given["code"] = dict(prepared.plan.code)
     return tune.with_parameters(trainable, **given)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.config import Proxy, TrialConfig, parse_config
-from study.datasets import AnyData, MissingDataset, StreamedData, load_dataset, missing_message
+from study.datasets import AnyData, MissingDataset, StreamedData, find_dataset, load_dataset, missing_message
 from study.options import Options
 from study.planning.cell import PlannedCell
 from study.planning.plan import Plan
@@ -18,6 +18,7 @@ from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
 from study.search.reuse import take_over
 from study.store.checkpoints import Checkpoints
+from study.store.code import write_code
 from study.store.lock import run_lock
 from study.store.provenance import provenance
 from study.store.run_file import check_there, confirm_seeds, open_run_file, read_run_file, save_run_file
@@ -109,8 +110,8 @@ def checked_data(plan: Plan, options: Options) -> dict[str, AnyData]:
 
 
 def summaries(data: Mapping[str, AnyData]) -> Iterator[str]:
-    """A line for each folder of the user's own: what was found in it, and what was left out."""
-    return (loaded.summary for loaded in data.values() if isinstance(loaded, StreamedData))
+    """A line for each set of the user's own: what was found in it, and of a folder what was left out."""
+    return (loaded.summary for name, loaded in data.items() if find_dataset(name).is_own)
 
 
 def _unknown_splits(storage: Storage, data: Mapping[str, AnyData]) -> Iterator[str]:
@@ -127,10 +128,11 @@ def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
     from study.training.proxies import check_proxy
 
     for cell in plan.cells:
+        largest = max(values_of(cell, "batch_size"))
         for values in itertools.product(*(values_of(cell, name) for name in Proxy._fields)):
             proxy = Proxy(*values)
             try:
-                check_proxy(data[proxy.dataset], proxy)
+                check_proxy(data[proxy.dataset], proxy, largest)
             except ValueError as error:
                 raise ValueError(f"cell {cell.name}: {error}") from None
 
@@ -183,6 +185,7 @@ def _prepare(
         say(line)
     content |= _baselines(plan, data, content, say)
     content |= {"sampler": options.method.sampler, "scheduler": options.method.scheduler}
+    write_code(storage, plan.code)
     save_run_file(storage, content)
     failed = recover(storage, say)
     if failed:

@@ -11,9 +11,11 @@ from rich.console import Console
 from study.config import TrialConfig, parse_config
 from study.datasets import AnyData, load_dataset
 from study.records import locate_run, read_arrow
+from study.store.code import read_code
 from study.store.schemas import SCHEMAS
 from study.store.storage import RUN_FILE, Storage, read_json
 from study.trainer import train
+from study.training.own_parts import joined, parts_of
 
 CLOCK = {"seconds"}  # what no two runs share
 COMPARED = [name for name in SCHEMAS["epochs"].names if name not in {"trial_id", *CLOCK}]
@@ -26,6 +28,11 @@ def replay(run: str, trial_id: str, data_dir: Path | None, console: Console) -> 
         ValueError: no such run or trial, one that recorded no epoch, or one that was trained on other data.
     """
     storage = locate_run(run)
+    with joined(parts_of(read_code(storage))):
+        return _replayed(storage, trial_id, data_dir, console)
+
+
+def _replayed(storage: Storage, trial_id: str, data_dir: Path | None, console: Console) -> bool:
     row = _row(storage, trial_id)
     config = recorded_config(row)
     data = _same_data(storage, config.dataset, data_dir)

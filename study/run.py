@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from study import __version__
@@ -110,8 +111,20 @@ def _command(options: argparse.Namespace) -> int:
         return _list()
     if options.sweep == REPLAY:
         return _replay(options)
-    plan = planned(load_sweep(options.sweep), options)
-    return _dry_run(plan, options) if options.dry_run else _run(plan, options)
+    named = load_sweep(options.sweep)
+    with own_parts(named):
+        plan = planned(named, options)
+        return _dry_run(plan, options) if options.dry_run else _run(plan, options)
+
+
+def own_parts(named: NamedSweep) -> AbstractContextManager[None]:
+    """What lets fields take the names of the sweep's own parts; ValueError where one of those is not sound."""
+    if not named.sweep.parts:
+        return nullcontext()
+    from study.training.own_parts import joined  # imports torch, which takes seconds
+    from study.training.part_checks import checked
+
+    return joined(checked(named.sweep.parts))
 
 
 def planned(named: NamedSweep, options: argparse.Namespace) -> Plan:

@@ -10,7 +10,7 @@ from types import ModuleType
 import search_spaces
 from search_spaces.sweep import Sweep
 from study.planning.named_sweep import NamedSweep
-from study.planning.user_file import load_file
+from study.planning.user_file import code_of, load_file
 from study.terminal import did_you_mean
 
 __all__ = ["NamedSweep", "list_sweeps", "load_sweep"]
@@ -55,4 +55,4 @@ def _named(module: ModuleType, name: str, *, where: str, files: Mapping[Path, Pa
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{where} declares no sweep: it needs `sweep = Sweep(...)`, see search_spaces/depth_sweep.py")
     question = ((module.__doc__ or "").strip() or name).splitlines()[0]
-    return NamedSweep(name, question, sweep, files)
+    return NamedSweep(name, question, sweep, files, code=code_of(files) if sweep.parts else {})

@@ -23,11 +23,13 @@ from models.networks import ConvNet
 from study.config import TrialConfig
 from study.datasets import AnyData
 from study.records import locate_run
+from study.store.code import read_code
 from study.store.tensor_bytes import from_bytes, to_bytes
 from study.store.weights import Weights, read_weights
 from study.training.epoch_record import EpochRecord, finite, layer_rows
 from study.training.evaluation import PRECISE_IMAGES, batch_statistics_accuracy, estimate_statistics_, evaluate
 from study.training.network import build_network, compile_network
+from study.training.own_parts import joined, parts_of
 from study.training.proxies import proxied
 from study.training.step_values import StepValues, learning_rate_at
 from study.training.streaming import open_batches
@@ -251,15 +253,19 @@ class Training:
 def load_network(run: str | Path, trial_id: str) -> ConvNet:
     """The trained net of a confirmed trial, on the CPU and in eval mode; its `class_names` say what its outputs mean.
 
+    Where the run's sweep had parts of its own, the copy of its code that the run keeps is run.
+
     Args:
         run: the name of a run under results/, a path, or a URI.
         trial_id: as in the table `trials`.
 
     Raises:
-        ValueError: no such run, or it keeps no weights of such a trial, or they are damaged.
+        ValueError: no such run, or it keeps no weights of such a trial, or these or its code are damaged.
     """
-    weights = read_weights(locate_run(run), trial_id)
-    network = build_network(weights.config, weights.in_channels, weights.num_classes)
+    storage = locate_run(run)
+    weights = read_weights(storage, trial_id)
+    with joined(parts_of(read_code(storage))):
+        network = build_network(weights.config, weights.in_channels, weights.num_classes)
     try:
         network.load_state_dict(weights.state)
     except RuntimeError as error:  # torch's word for keys or shapes that do not fit

@@ -130,7 +130,7 @@ WRITERS = {
     "svhn": write_svhn,
 }
 ON_DISK = tuple(WRITERS)
-IN_MEMORY = tuple(name for name, entry in DATASETS.items() if not entry.is_streamed)
+IN_MEMORY = tuple(name for name, entry in DATASETS.items() if not entry.is_own)
 
 
 def write_small(name: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:

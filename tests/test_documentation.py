@@ -9,14 +9,17 @@ import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-from search_spaces.sweep import Sweep
 from study.bench.__main__ import build_parser as bench_parser
 from study.cluster.__main__ import build_parser as cluster_parser
 from study.datasets.__main__ import build_parser as datasets_parser
+from study.planning.names import check_names
+from study.planning.plan import make_plan
 from study.report.__main__ import build_parser as report_parser
 from study.run import build_parser as run_parser
 from study.store.schemas import SCHEMAS
 from study.sweeps import load_sweep
+from study.training.own_parts import joined
+from study.training.part_checks import checked
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md")]
@@ -88,7 +91,10 @@ def test_every_command_is_understood(path: Path) -> None:
                 assert other in OTHERS, words
 
 
-def test_the_readmes_own_sweep_is_one(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/own-parts.md"])
+def test_a_pages_own_sweep_is_one(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     (tmp_path / "my_sweep.py").write_text(next(block for block in blocks if "Sweep(" in block))
-    assert isinstance(load_sweep(str(tmp_path / "my_sweep.py")).sweep, Sweep)
+    named = load_sweep(str(tmp_path / "my_sweep.py"))
+    with joined(checked(named.sweep.parts)):
+        check_names(make_plan(named))

@@ -41,7 +41,7 @@ def test_seconds_are_linear_in_depth_between_readings(
     readings = Readings(tmp_path / "kept.json")
     for depth in (20, 110):
         readings.take(TrialConfig(epochs=1, depth=depth), digits)
-    assert readings.step_seconds(TrialConfig(epochs=1, depth=44)) == pytest.approx(0.44)
+    assert readings.step_seconds(TrialConfig(epochs=1, depth=44), digits) == pytest.approx(0.44)
 
 
 def test_what_was_measured_once_is_not_measured_again(
@@ -71,7 +71,7 @@ def test_what_was_measured_on_a_busy_machine_is_not_kept(
 def test_a_real_probe_reads_a_plausible_time(tmp_path: Path, digits: ImageData) -> None:
     readings = Readings(tmp_path / "kept.json")
     readings.take(TrialConfig(epochs=1, depth=8, batch_size=32), digits)
-    assert 1e-4 < readings.step_seconds(TrialConfig(epochs=1, depth=8, batch_size=32)) < 1.0
+    assert 1e-4 < readings.step_seconds(TrialConfig(epochs=1, depth=8, batch_size=32), digits) < 1.0
 
 
 def test_memory_grows_with_batch_and_depth_and_halves_with_bf16(digits: ImageData) -> None:
@@ -91,4 +91,4 @@ def test_a_user_without_a_home_folder_goes_without_a_cache(digits: ImageData, mo
     monkeypatch.setattr(room, "probe", lambda *_: 0.01)
     readings = Readings(room.cache_file())
     readings.take(TrialConfig(epochs=1, depth=8), digits)
-    assert readings.step_seconds(TrialConfig(epochs=1, depth=8)) == 0.01
+    assert readings.step_seconds(TrialConfig(epochs=1, depth=8), digits) == 0.01

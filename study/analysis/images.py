@@ -15,10 +15,10 @@ ENOUGH_IMAGES = 2_000  # Two accuracies of .97 then differ by .005 (one standard
 def images_behind(datasets: Iterable[str], metric: str) -> float:
     """The images that `metric` is measured on, of the smallest of these sets; NaN where the table cannot know it.
 
-    A user's own folder has its own numbers, and a set that is not in the table has unknown ones.
+    A user's own images have their own numbers, and a set that is not in the table has unknown ones.
     """
     found = [DATASETS.get(name) for name in datasets]
-    counts = [getattr(one, METRICS[metric].images) for one in found if one is not None and not one.is_streamed]
+    counts = [getattr(one, METRICS[metric].images) for one in found if one is not None and not one.is_own]
     return float(min(counts)) if counts and len(counts) == len(found) else math.nan
 
 

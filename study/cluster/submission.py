@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from study.tuner.ray_environment import auth_mode
 
 from study.planning.user_file import PACKAGES
-from study.run import REPLAY, build_parser, planned
+from study.run import REPLAY, build_parser, own_parts, planned
 from study.search.samplers import SearchMethod
 from study.store.locations import redacted_uri
 from study.store.provenance import COMMIT_VARIABLE, ROOT, commit
@@ -66,16 +66,17 @@ def run_job(arguments: Sequence[str]) -> Job:
     if options.address is not None:
         raise ValueError("--address: the job runs on the cluster of HEAD, leave it out")
     named = load_sweep(options.sweep)
-    plan = planned(named, options)
+    with own_parts(named):
+        plan = planned(named, options)
+        from study.planning.names import check_names  # imports torch, which takes seconds
+
+        check_names(plan)
     words = list(arguments)
     if named.files:
         words[words.index(options.sweep)] = f"{USERS}/{Path(options.sweep).name}"
     storage = job_storage(options.storage)
     check_data_dir(options.data_dir)
     read_options(SearchMethod, options).check(plan.objectives)
-    from study.planning.names import check_names  # imports torch, which takes seconds
-
-    check_names(plan)
     if storage != options.storage:
         words += ["--storage", storage]
     return Job(

@@ -1,4 +1,4 @@
-"""Read every image of a folder once, to know before a long run which are damaged, and which are in two splits."""
+"""Read all of a user's own images once, to know before a long run which are damaged, and which are in two splits."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ from multiprocessing.pool import ThreadPool
 
 from study.datasets.image_folder import StreamedData
 from study.datasets.image_views import SHOWN_FAULTS, DamagedImage, allow_pixels, read_image
+from study.datasets.loading import ImageData
 from study.terminal import plural
 
 AT_ONCE = 16  # images that a thread takes at a time; Pillow decodes beside the interpreter's lock
@@ -40,6 +41,17 @@ class Inspection:
         yield from self.copies[:SHOWN_FAULTS]
         read, copies = plural(self.images, "image"), len(self.copies)
         yield f"{read} read: {self.damaged:,} damaged, {copies:,} also in another split"
+
+
+def held_copies(data: ImageData) -> int:
+    """How many images of validation and test are, pixel for pixel, in a split before their own: train, validation."""
+    seen: set[bytes] = set()
+    copies = 0
+    for split in (data.train, data.validation, data.test):
+        digests = [hashlib.sha256(image.tobytes()).digest() for image in split.images]
+        copies += sum(digest in seen for digest in digests)
+        seen.update(digests)
+    return copies
 
 
 def _look(path: str) -> tuple[str, bytes, DamagedImage | None]:

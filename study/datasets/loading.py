@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from study.datasets import own_arrays
 from study.datasets.image_folder import LAYOUT, ImageFolder, StreamedData
+from study.datasets.own_arrays import OwnArrays
 from study.datasets.readers import Archive, DamagedFile, ImageSplit
 from study.datasets.splits import SplitData, part_fingerprint, stratified_split
 from study.datasets.table import Dataset, find_dataset, resolve_data_dir
@@ -32,6 +34,16 @@ class ImageData(SplitData[ImageSplit]):
         return channels, height, width
 
     @property
+    def summary(self) -> str:
+        """One line: how many classes and images there are, and of which size."""
+        train, validation, test = (len(split.labels) for split in (self.train, self.validation, self.test))
+        size = "x".join(map(str, self.image_shape))
+        return (
+            f"{self.name}: {self.num_classes:,} classes; {train:,} training, {validation:,} validation and {test:,} "
+            f"test images of {size}"
+        )
+
+    @property
     def held_bytes(self) -> int:
         """Memory that a trial holds for the set."""
         return sum(split.images.nbytes for split in (self.train, self.validation, self.test))
@@ -47,8 +59,9 @@ def missing_message(name: str, data_dir: Path | None = None) -> str | None:
         return None
     other_way = f" ({dataset.other_way})" if dataset.other_way else ""
     way = f"run {_fetch_command(name, data_dir)}{other_way}"
-    if isinstance(dataset.source, ImageFolder):
-        way = LAYOUT + dataset.source.found_instead(resolve_data_dir(data_dir))
+    if isinstance(dataset.source, ImageFolder | OwnArrays):
+        layout = LAYOUT if dataset.is_streamed else own_arrays.LAYOUT
+        way = layout + dataset.source.found_instead(resolve_data_dir(data_dir))
     return f"dataset = {name!r} is not in {dataset.place(data_dir)}: {way}"
 
 
@@ -56,8 +69,9 @@ def load_dataset(name: str, data_dir: Path | None = None) -> AnyData:
     """Read one set, or the names of its images where it is streamed, and split it.
 
     Test is the official test set and is never touched by the search. Validation is taken out of the official train set,
-    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way). Of a
-    folder's images each is drawn by its name, a tenth or about 50,000 of them.
+    stratified, with a fixed seed: 5,000 images (270 of digits, whose 270 test images are taken in the same way; a tenth
+    of own arrays, at most 5,000, where they hold none). Of a folder's images each is drawn by its name, a tenth or
+    about 50,000 of them.
 
     Args:
         name: A key of DATASETS.
@@ -83,9 +97,30 @@ def load_dataset(name: str, data_dir: Path | None = None) -> AnyData:
 def _read(name: str, dataset: Dataset, folder: Path) -> AnyData:
     if isinstance(dataset.source, ImageFolder):
         return dataset.source.open(name, folder, dataset.image_size, dataset.validation_images)
+    where = f"dataset = {name!r} in {dataset.place(folder)}"
+    if isinstance(dataset.source, OwnArrays):
+        return _own(name, dataset, dataset.source, folder, where)
     archive = dataset.source.read(folder)
-    _check_archive(dataset, archive, f"dataset = {name!r} in {dataset.place(folder)}")
-    return _split(name, dataset, archive, dataset.source.class_names(folder))
+    _check_archive(dataset, archive, where)
+    train, validation = _split(archive.train, dataset.validation_images)
+    return _held(name, dataset, (train, validation, archive.test), dataset.source.class_names(folder))
+
+
+def _own(name: str, dataset: Dataset, source: OwnArrays, folder: Path, where: str) -> ImageData:
+    """The user's arrays. ValueError, with the place, where they cannot be used."""
+    try:
+        own = source.read(folder)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    train, validation = own.train, own.validation
+    if validation is None:
+        taken = own_arrays.validation_images(len(train.labels), len(own.class_names))
+        train, validation = _split(train, taken)
+    data = _held(name, dataset, (train, validation, own.test), own.class_names)
+    if min(data.std) == 0.0:
+        channel = data.std.index(0.0) + 1
+        raise ValueError(f"{where}: X_train has one value in all of channel {channel}, of which nothing can be learned")
+    return data
 
 
 def _fetch_command(name: str, data_dir: Path | None) -> str:
@@ -104,16 +139,23 @@ def _check_archive(dataset: Dataset, archive: Archive, where: str) -> None:
             raise ValueError(f"{where}: a {part} label lies outside 0..{dataset.num_classes - 1}")
 
 
-def _split(name: str, dataset: Dataset, archive: Archive, class_names: Sequence[str]) -> ImageData:
-    train_rows, validation_rows = stratified_split(archive.train.labels, dataset.validation_images)
-    train, validation = archive.train.take(train_rows), archive.train.take(validation_rows)
+def _split(train: ImageSplit, taken: int) -> tuple[ImageSplit, ImageSplit]:
+    """The train images that are kept, and those that validation takes."""
+    kept_rows, taken_rows = stratified_split(train.labels, taken)
+    return train.take(kept_rows), train.take(taken_rows)
+
+
+def _held(
+    name: str, dataset: Dataset, splits: tuple[ImageSplit, ImageSplit, ImageSplit], class_names: Sequence[str]
+) -> ImageData:
+    train, validation, test = splits
     mean, std = channel_moments(train)
     return ImageData(
         name=name,
-        num_classes=dataset.num_classes,
+        num_classes=len(class_names),
         train=train,
         validation=validation,
-        test=archive.test,
+        test=test,
         mean=mean,
         std=std,
         mirror_keeps_class=dataset.mirror_keeps_class,
@@ -121,7 +163,7 @@ def _split(name: str, dataset: Dataset, archive: Archive, class_names: Sequence[
             "class_names": list(class_names),
             "train": _fingerprint(train),
             "validation": _fingerprint(validation),
-            "test": _fingerprint(archive.test),
+            "test": _fingerprint(test),
         },
     )
 

@@ -1,10 +1,13 @@
 """The table of data sets: what is known of each before it is read, and where its files lie."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from study.datasets.image_folder import ImageFolder
+from study.datasets.own_arrays import OwnArrays
 from study.datasets.readers import Cifar, Digits, FashionMnist, Source, Svhn, all_here
 
 DATA_DIR_VARIABLE = "STUDY_DATA_DIR"
@@ -16,7 +19,8 @@ DEFAULT_DATA_DIR = "data"  # of the working directory; git ignores it
 class Dataset:
     """What is known of a set before it is read. Counts are those after the split, `size` is that of the download.
 
-    Of a user's own folder they are ImageNet's, to list and to weigh cells; the true ones are the loaded set's.
+    Of a user's own folder they are ImageNet's, and of own arrays CIFAR-10's, to weigh cells; the true ones are the
+    loaded set's.
     """
 
     title: str
@@ -29,7 +33,7 @@ class Dataset:
     validation_images: int
     test_images: int
     mirror_keeps_class: bool
-    source: Source | ImageFolder
+    source: Source | ImageFolder | OwnArrays
     other_way: str = ""
 
     @property
@@ -37,14 +41,38 @@ class Dataset:
         """Whether it is a user's folder, of which names alone are held."""
         return isinstance(self.source, ImageFolder)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the user brings it, so that its numbers are known once it is loaded."""
+        return isinstance(self.source, ImageFolder | OwnArrays)
+
     def is_here(self, data_dir: Path | None = None) -> bool:
         """True where every file lies in its place; a look at names only, nothing is read."""
         return all_here(self.source.files(resolve_data_dir(data_dir)))
 
     def place(self, data_dir: Path | None = None) -> str:
-        """The folder of its files, or `embedded`."""
+        """The folder of its files, of own arrays the file itself, or `embedded`."""
         files = self.source.files(resolve_data_dir(data_dir))
+        if isinstance(self.source, OwnArrays):
+            return str(files[0]) if files else "memory"
         return str(files[0].parent) if files else "embedded"
+
+
+def own_arrays(give: Callable[[], Any] | None = None) -> Dataset:
+    """The entry of arrays that the user gives, see `OwnArrays`."""
+    return Dataset(
+        title="your arrays",
+        licence="the images'",
+        size="your own",
+        num_classes=10,
+        channels=3,
+        image_size=32,
+        train_images=45_000,
+        validation_images=OFFICIAL_VALIDATION_IMAGES,
+        test_images=10_000,
+        mirror_keeps_class=True,
+        source=OwnArrays(give),
+    )
 
 
 DATASETS: dict[str, Dataset] = {
@@ -131,6 +159,7 @@ DATASETS: dict[str, Dataset] = {
         mirror_keeps_class=True,
         source=ImageFolder(),
     ),
+    "npz": own_arrays(),
 }
 
 
@@ -149,5 +178,8 @@ def resolve_data_dir(data_dir: Path | None = None) -> Path:
 def find_dataset(name: str) -> Dataset:
     """The entry of `name`; a ValueError lists the known names."""
     if name not in DATASETS:
-        raise ValueError(f"dataset = {name!r}: no such data set; known are {', '.join(DATASETS)}")
+        raise ValueError(
+            f"dataset = {name!r}: no such data set; known are {', '.join(DATASETS)}; arrays of your own are given at "
+            f"every start, run_sweep(..., data={{{name!r}: (X, y, X_test, y_test)}}), or as npz"
+        )
     return DATASETS[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.sweep import Scale, Sweep
-from study.planning.user_file import one_line
+from study.planning.user_file import Code, one_line
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class NamedSweep:
     Attributes:
         files: what it takes to load a user's own sweep elsewhere, see `study.planning.user_file`; of ours nothing.
         file: the path by which a user gave it; None for ours.
+        code: what is in `files`, by place, where the sweep has parts of its own; the sweep's file first.
     """
 
     name: str
@@ -23,6 +24,12 @@ class NamedSweep:
     sweep: Sweep
     files: Mapping[Path, Path] = field(default_factory=dict)
     file: str | None = None
+    code: Code = field(default_factory=dict)
+
+    @property
+    def coded_parts(self) -> dict[str, list[str]]:
+        """Kind to names of the own parts that are code, not data: what decides a trial's numbers beside its fields."""
+        return {kind: sorted(parts) for kind, parts in self.sweep.parts.items() if kind != "dataset" and parts}
 
 
 def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any], *, where: str) -> Any:
@@ -37,7 +44,7 @@ def answer(function: Callable[[Any], Any], given: Any, kind: Callable[[Any], Any
         raise ValueError(f"{where} does not work: {one_line(error)}") from error
 
 
-MAPPINGS = ("compare", "scales", "fixed", "search_fixed", "published", "remarks")
+MAPPINGS = ("compare", "scales", "fixed", "search_fixed", "published", "remarks", "parts")
 
 
 def check_types(declared: Sweep | Scale, where: str = "") -> None:

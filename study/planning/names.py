@@ -5,19 +5,27 @@ from typing import Any
 
 from models.initializers import INITIALIZERS
 from models.networks import ACTIVATIONS
+from models.optimizers import OPTIMIZERS
 from models.regularizers import REGULARIZERS
 from models.schedules import SCHEDULES
 from study.config import refuse_unknown
 from study.planning.cell import PlannedCell, extremes
 from study.planning.plan import Plan
 
-TABLES: dict[str, Iterable[str]] = {
-    "initializer": INITIALIZERS,
-    "activation": ACTIVATIONS,
-    "regularizer": REGULARIZERS,
-    "regularizer_schedule": SCHEDULES,
-    "modulation_schedule": SCHEDULES,
-}
+STEP = "step"  # a schedule of the learning rate alone: it has drops of its own
+
+
+def tables() -> dict[str, Iterable[str]]:
+    """Field to the names that it takes now: a sweep's own parts come and go."""
+    return {
+        "initializer": INITIALIZERS,
+        "activation": ACTIVATIONS,
+        "regularizer": REGULARIZERS,
+        "regularizer_schedule": SCHEDULES,
+        "modulation_schedule": SCHEDULES,
+        "learning_rate_schedule": (STEP, *SCHEDULES),
+        "optimizer": OPTIMIZERS,
+    }
 
 
 def check_names(plan: Plan) -> None:
@@ -27,7 +35,7 @@ def check_names(plan: Plan) -> None:
         ValueError: with the cell, the field, the name and the known names.
     """
     for cell in plan.cells:
-        for name, table in TABLES.items():
+        for name, table in tables().items():
             for value in values_of(cell, name):
                 refuse_unknown(name, value, table, where=f"cell {cell.name}: ")
 

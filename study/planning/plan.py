@@ -15,6 +15,7 @@ from study.planning.axes import compared_values, grid, replaced_axes
 from study.planning.cell import PlannedCell, at_least_one, declared_confirm_seeds, plan_cell
 from study.planning.named_sweep import NamedSweep, answer, check_types
 from study.planning.settings import single_values
+from study.planning.user_file import Code, code_digest
 from study.terminal import number, option, positive_int
 
 SEEDS_A_RUN, LARGEST_SEED = 100_003, 2**30
@@ -40,6 +41,8 @@ class Plan:
         compared_settings: what `--compare` did.
         notes: what the user may not have meant, a line each.
         sweep_file: the path of a user's own sweep; None for a shipped one.
+        code: the files of a sweep that has parts of its own, by their places; the sweep's first.
+        coded_parts: kind to names of those parts that are code.
     """
 
     run: str
@@ -59,6 +62,8 @@ class Plan:
     compared_settings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sweep_file: str | None = None
+    code: Code = field(default_factory=dict)
+    coded_parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def trial_count(self) -> int:
@@ -114,7 +119,8 @@ class Plan:
         """
         cells = {cell.name: cell.declaration() for cell in self.cells}
         asked = {"sweep": self.sweep, "scale": self.scale, "seed": self.seed, "objectives": self.objectives}
-        return dict(json.loads(json.dumps({**asked, "cells": cells})))
+        own = {"parts": {**self.coded_parts, "code": code_digest(self.code)}} if self.coded_parts else {}
+        return dict(json.loads(json.dumps({**asked, "cells": cells, **own})))
 
 
 @dataclass(frozen=True)
@@ -137,20 +143,13 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
     Raises:
         ValueError: unknown scale, field, recipe or value; the message says which and what is allowed.
     """
-    overrides = overrides or Overrides()
-    check_types(named.sweep)
-    refuse_unknown("scale", scale_name, named.sweep.scales)
-    scale = named.sweep.scales[scale_name]
-    check_types(scale, f"scale {scale_name}: ")
-    _check_objectives(named.sweep.objectives)
-    declared = {**named.sweep.compare, **scale.compare}
+    overrides, scale = overrides or Overrides(), _sound_scale(named, scale_name)
+    declared, next_points = {**named.sweep.compare, **scale.compare}, scale.next_cells or named.sweep.next_cells
     for name in (*overrides.fields, *overrides.compare):
         refuse_unknown("field", name, {**TrialConfig.model_fields, **declared})
     compare = compared_values(declared, overrides.fields, overrides.compare)
-    next_points = scale.next_cells or named.sweep.next_cells
     _refuse_new_axes(next_points, [name for name in compare if name not in declared])
-    forced = single_values(overrides.fields, compare)
-    cell_at = partial(plan_cell, named.sweep, scale, forced)
+    cell_at = partial(plan_cell, named.sweep, scale, single_values(overrides.fields, compare))
     cells = tuple(map(cell_at, grid(compare)))
     _refuse_equal_names(cells)
     return Plan(
@@ -170,8 +169,24 @@ def make_plan(named: NamedSweep, scale_name: str = "quick", overrides: Overrides
         compared_settings=overrides.compare,
         notes=(*replaced_axes(declared, overrides.fields), *_equal_cells(cells)),
         sweep_file=named.file,
+        code=named.code,
+        coded_parts=named.coded_parts,
         next_cells=_adaptive(next_points, compare, cell_at, cells),
     )
+
+
+def _sound_scale(named: NamedSweep, name: str) -> Scale:
+    """The scale of that name, once all that does not hang on the command line has proved sound."""
+    check_types(named.sweep)
+    refuse_unknown("scale", name, named.sweep.scales)
+    check_types(named.sweep.scales[name], f"scale {name}: ")
+    if named.coded_parts and not named.code:
+        raise ValueError(
+            f"{named.name} has parts and no file, by which they reach workers and stay with the run: save it as "
+            "my_sweep.py, and give load_sweep('my_sweep.py')"
+        )
+    _check_objectives(named.sweep.objectives)
+    return named.sweep.scales[name]
 
 
 def _refuse_equal_names(cells: Sequence[PlannedCell]) -> None:

@@ -4,17 +4,22 @@ A session is left as it was, so that a file that is loaded again is read again, 
 with modules of the same names beside them never get each other's.
 """
 
+import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
 import models  # noqa: F401, so that it is known already: see `load_file`
 
 PACKAGES = ("models", "search_spaces", "study")  # our code: all that a driver or worker imports of ours
+
+Code = Mapping[str, str]
+"""A file's place, below a folder that holds all of them, to its text."""
 
 Files = dict[Path, Path]
 """Where each file belongs, below a folder that holds them all and nothing else, to where it is."""
@@ -86,6 +91,40 @@ def _file(name: str) -> Path:
 
 def _top(name: str) -> str:
     return name.partition(".")[0]
+
+
+def code_of(files: Mapping[Path, Path]) -> dict[str, str]:
+    """The texts of the files."""
+    return {place.as_posix(): file.read_text(encoding="utf-8") for place, file in files.items()}
+
+
+def code_digest(code: Code) -> str:
+    """Sixteen hex digits of what files compute, and of the parts that a sweep names.
+
+    Layout, comments and docstrings are left out, and what else `sweep = Sweep(..)` is given: a run's declaration tells.
+
+    Raises:
+        SyntaxError: one of them is no Python.
+    """
+    digest = hashlib.sha256()
+    for place, text in sorted(code.items()):
+        meaning = _Meaning().visit(ast.parse(text, filename=place))
+        digest.update(f"{place}\0{ast.unparse(meaning)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+class _Meaning(ast.NodeTransformer):
+    """What is left of a module when nothing is told twice, see `code_digest`."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """Leave out docstrings."""
+        return None if isinstance(node.value, ast.Constant) else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        """Leave out of `sweep = Sweep(..)` all but its parts."""
+        if ast.unparse(node.targets[0]) == "sweep" and isinstance(node.value, ast.Call):
+            node.value.keywords = [keyword for keyword in node.value.keywords if keyword.arg == "parts"]
+        return node
 
 
 def _told(error: BaseException, folder: Path) -> str:

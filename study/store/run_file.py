@@ -148,6 +148,7 @@ def _asked(plan: Plan, known_seeds: Any) -> dict[str, Any]:
         "compared_settings": dict(plan.compared_settings),
         "caveat": plan.caveat,
         "sweep_file": plan.sweep_file,
+        **({"code": list(plan.code)} if plan.code else {}),
     }
 
 
@@ -189,6 +190,8 @@ def _describe(path: tuple[str, ...], old: Any, new: Any) -> str:
     if path[-1] == "class_names":
         gone, added = ([name for name in one if name not in set(other)] for one, other in ((old, new), (new, old)))
         return f"{'.'.join(path)}: {few(gone) or 'none'} -> {few(added) or 'none'}"
+    if path == ("parts", "code"):
+        return f"the code of the sweep's own parts has changed: {old} -> {new}"
     if path[0] == "cells" and len(path) > 2:
         return f"{'.'.join(path[2:])}: {old!r} -> {new!r}"
     if path[0] == "cells":

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from study.config import Proxy
-from study.datasets import AnyData, ImageSplit, StreamedData, channel_moments
+from study.datasets import AnyData, ImageData, ImageSplit, StreamedData, channel_moments
 from study.datasets.splits import stratified_split
 
 AVERAGED_AT_ONCE = 1_024  # images as float32: 13 MB of 32x32 colour images, little beside any net
 
 
-def check_proxy(data: AnyData, proxy: Proxy) -> None:
-    """Refuse a proxy that cannot be made of the set.
+def check_proxy(data: AnyData, proxy: Proxy, batch_size: int = 2) -> None:
+    """Refuse a proxy that cannot be made of the set, or of a held one with fewer training images than a batch.
 
     Raises:
         ValueError: with the field, its value and the allowed range.
@@ -32,6 +32,8 @@ def check_proxy(data: AnyData, proxy: Proxy) -> None:
             f"train_images = {proxy.train_images}: {data.name} allows {least} (so that each of its {data.num_classes} "
             f"classes has one) to {most}, its training split"
         )
+    if isinstance(data, ImageData) and batch_size > (proxy.train_images or most):
+        raise ValueError(f"batch_size = {batch_size}: {proxy.name} has {proxy.train_images or most} training images")
 
 
 def proxied(data: AnyData, proxy: Proxy, device: torch.device) -> AnyData:

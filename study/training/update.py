@@ -1,13 +1,13 @@
 """From gradients to the next weights: clipping, penalty, optimiser, hard constraint."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.gradient_scaling import CLIPS, TRUST_NORMS, add_in_trust_
 from models.networks import ConvNet, gradient_of
+from models.optimizers import OPTIMIZERS
 from models.regularizers import NetworkPenalty
 from study.config import TrialConfig
 
@@ -75,21 +75,3 @@ class WeightUpdate:
         for parameter, gradient in zip(self._parameters, of_loss, strict=True):
             parameter.grad = gradient
         return of_penalty
-
-
-def _sgd(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: Tensor) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=learning_rate, momentum=config.momentum, nesterov=config.nesterov, fused=True)
-
-
-def _adamw(parameters: list[nn.Parameter], config: TrialConfig, learning_rate: Tensor) -> torch.optim.Optimizer:
-    """Its first beta is the config's momentum; its weight decay is off, for the penalty stands in its place."""
-    betas = (config.momentum, 0.999)
-    return torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=0.0, fused=True)
-
-
-OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], TrialConfig, Tensor], torch.optim.Optimizer]] = {
-    "sgd": _sgd,
-    "lars": _sgd,
-    "lars_joint": _sgd,
-    "adamw": _adamw,
-}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ray import tune
 
 from study.config import CONFIRM, TrialConfig
 from study.datasets import AnyData, StreamedData
+from study.planning.user_file import Code
 from study.trainer import Training
 from study.training.memory import (
     cap_memory,
@@ -25,11 +27,18 @@ from study.training.memory import (
     release_freed_memory,
     reset_peak_memory,
 )
+from study.training.own_parts import joined, parts_of
 from study.tuner.checkpoint_service import CheckpointService
 from study.tuner.messages import Attempt, EpochDone, Note, TrialDone, send
 
 
-def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: CheckpointService | None = None) -> None:
+def run_trial(
+    config: dict[str, Any],
+    *,
+    data: Mapping[str, Any],
+    checkpoints: CheckpointService | None = None,
+    code: Code = MappingProxyType({}),
+) -> None:
     """Train what `config` says and report each epoch, and the end.
 
     Running out of memory is an outcome. Any other error is raised: Ray then begins the trial again, as often as it may.
@@ -38,7 +47,13 @@ def run_trial(config: dict[str, Any], *, data: Mapping[str, Any], checkpoints: C
         config: all fields of TrialConfig, and `trial_id` and `phase`.
         data: data set name to the Ray reference of its images, or of their names where it is streamed.
         checkpoints: where the trial's are; None: it neither writes one nor goes on from one.
+        code: the files of a sweep that has parts of its own.
     """
+    with joined(parts_of(code)):
+        _run(config, data, checkpoints)
+
+
+def _run(config: dict[str, Any], data: Mapping[str, Any], checkpoints: CheckpointService | None) -> None:
     resources = tune.get_context().get_trial_resources().required_resources
     device, share = device_of(resources)
     fields = TrialConfig.model_validate({name: config[name] for name in TrialConfig.model_fields})

@@ -26,7 +26,8 @@ def test_listing_shows_every_set(capsys: pytest.CaptureFixture[str], tmp_path: P
     lines = capsys.readouterr().out.splitlines()
     for name, entry in DATASETS.items():
         (row,) = [line for line in lines if line.split()[:1] == [name]]
-        assert f"{entry.train_images:,}/{entry.validation_images:,}/{entry.test_images:,}" in row
+        counts = f"{entry.train_images:,}/{entry.validation_images:,}/{entry.test_images:,}"
+        assert ("your own" if entry.is_own else counts) in row
         assert entry.licence in row
         assert entry.size in row
         assert ("yes" if name == "digits" else "no") in row.split()

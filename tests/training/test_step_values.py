@@ -6,11 +6,11 @@ import pytest
 import torch
 from host_reads import NoHostReads
 
+from models.optimizers import OPTIMIZERS
 from study.config import TrialConfig
 from study.datasets import load_dataset
 from study.trainer import Training
 from study.training.step_values import StepValues, learning_rate_at
-from study.training.update import OPTIMIZERS
 
 FIELDS = {
     **{"regularizer": "orthonormal", "regularizer_strength": 0.2, "regularizer_schedule": "linear"},

@@ -9,10 +9,11 @@ from torch.nn import functional
 from models.gradient_scaling import LARS_TRUST
 from models.initializers import INITIALIZERS
 from models.networks import PlainCNN
+from models.optimizers import OPTIMIZERS
 from models.regularizers import REGULARIZERS
 from study.config import TrialConfig
 from study.training.network import build_network
-from study.training.update import OPTIMIZERS, WeightUpdate
+from study.training.update import WeightUpdate
 
 RATE, STRENGTH, STEPS = 0.05, 0.01, 3
 
