@@ -40,10 +40,11 @@ DIGITS = 5
 FAILED = "This section could not be made ({kind}: {message}). The rest of the page does not depend on it."
 
 
-def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
-    """Write the page of a run beside its tables; returns its full name."""
-    storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
-    return storage.sub(REPORT).location
+def write_report(storage: Storage, other: OpenedRun | None = None, folder: Storage | None = None) -> str:
+    """Write the page of a run beside its tables, or in another folder; returns its full name."""
+    folder = folder or storage
+    folder.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
+    return folder.sub(REPORT).location
 
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
