@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 Chart = dict[str, Any]
-"""A plotly figure as plain data: `data` and `layout`."""
+"""A plotly figure as plain data: `data` and `layout`, and perhaps a `note` that stands below it."""
 
 DASH = "\N{EN DASH}"
 ROUNDING = 1e-12  # A difference of equal numbers comes out as about 1e-17.
@@ -24,6 +24,7 @@ class Block:
 
     Attributes:
         note: what it shows and how to read it.
+        charts: by name, of which the reader chooses one at a time; the first is shown.
         folded: shown only when the reader opens it.
         group: blocks of one group that follow each other are folded together, under its name.
     """
@@ -31,6 +32,7 @@ class Block:
     title: str
     note: str = ""
     chart: Chart | None = None
+    charts: Mapping[str, Chart] = field(default_factory=dict)
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     folded: bool = False

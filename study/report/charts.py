@@ -71,12 +71,19 @@ def depth_axis(depths: Sequence[int]) -> Layout:
 def error_axis(words: str) -> Layout:
     """Accuracy on the log scale of the error, best on top; the data are errors, the ticks read as accuracies."""
     ticks = {"tickvals": ERROR_TICKS, "ticktext": [f"{1 - tick:g}" for tick in ERROR_TICKS]}
-    return titled(words, type="log", autorange="reversed", **ticks)
+    return titled(f"{words} (log scale of the error)", type="log", autorange="reversed", **ticks)
 
 
 def drawn_lines(frame: pd.DataFrame, styles: LineStyles) -> list[tuple[LineStyle, pd.DataFrame]]:
     """The style and the rows of each line that a chart has room for."""
     return styles.lines(frame)[:MAX_LINES]
+
+
+def left_out(frame: pd.DataFrame, styles: LineStyles) -> str:
+    """Which lines a chart has no room for; nothing where it draws them all."""
+    labels = [style.label for style, _ in styles.lines(frame)]
+    absent = ", ".join(labels[MAX_LINES:])
+    return f"{MAX_LINES} of {len(labels)} lines are drawn; left out: {absent}." if absent else ""
 
 
 def looks(style: LineStyle, size: int = 8) -> Layout:
@@ -95,7 +102,8 @@ def curve_chart(curve: pd.DataFrame, styles: LineStyles, words: str, baselines: 
     traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
     ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
     traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baselines)]
-    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+    shown = layout(depth_axis(curve["depth"].tolist()), error_axis(words))
+    return {"data": traces, "layout": shown, "note": left_out(curve, styles)}
 
 
 def _curve(style: LineStyle, rows: pd.DataFrame, shift: float) -> dict[str, Any]:
@@ -172,7 +180,8 @@ def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, styles: LineStyles, wor
                 "marker": look["marker"],
             },
         ]
-    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+    shown = layout(depth_axis(curve["depth"].tolist()), error_axis(words))
+    return {"data": traces, "layout": shown, "note": left_out(bands, styles)}
 
 
 def faded(color: str) -> str:
@@ -269,7 +278,7 @@ def point_chart(
         }
         for style, part in drawn_lines(rows, styles)
     ]
-    return {"data": traces, "layout": layout(x[1], y[1])}
+    return {"data": traces, "layout": layout(x[1], y[1]), "note": left_out(rows, styles)}
 
 
 def hover_of(row: dict[Any, Any], names: Sequence[str]) -> str:

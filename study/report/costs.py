@@ -19,6 +19,7 @@ from study.report.charts import (
     escape,
     hover_of,
     layout,
+    left_out,
     log_axis,
     looks,
     point_chart,
@@ -127,7 +128,8 @@ def _expected(run: OpenedRun, part: Part) -> Block:
         return Block(title, f"Not shown: {refusal}.")
     traces = list(_expected_traces(part, curves, axes))
     note = f"The unbiased estimator, over {plural(curves[axes].drop_duplicates().shape[0], 'cell')}."
-    return Block(title, note, {"data": traces, "layout": layout(titled("search trials"), titled(f"best {WORDS}"))})
+    shown = layout(titled("search trials"), titled(f"best {WORDS}"))
+    return Block(title, note, {"data": traces, "layout": shown, "note": left_out(curves, part.styles)})
 
 
 def _expected_traces(part: Part, curves: pd.DataFrame, axes: list[str]) -> Iterator[Layout]:

@@ -24,8 +24,9 @@ from study.report.commands import commands_of
 from study.report.compare import compare_section
 from study.report.conclusions import conclusions_of
 from study.report.costs import cost_section
-from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
-from study.report.opened_run import OpenedRun
+from study.report.layers import MAPPED, layer_section, trial_maps
+from study.report.learning import kept_curves, learning_section, packed_curves, trial_chart
+from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
 from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
@@ -49,10 +50,11 @@ def write_report(storage: Storage, other: OpenedRun | None = None, folder: Stora
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
     """The page of a run, finished or still going; beside `other` where one is given."""
-    parts = [_part(run, part, number) for number, part in enumerate(run.parts)]
+    curves = kept_curves(run)
+    parts = [_part(run, part, number, curves) for number, part in enumerate(run.parts)]
     charts: list[Any] = []
     for part in parts:
-        part["hero"] = _with_chart(part["hero"], charts)
+        part["hero"] = _with_charts(part["hero"], charts)
         part["sections"] = [_section(section, charts) for section in part["sections"]]
     compared = None if other is None else _section(compare_section(run, other), charts)
     loader = PackageLoader("study.report")
@@ -69,19 +71,23 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
         place=place_of(run),
         plotly=get_plotlyjs(),
         data=embedded(
-            {"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED}
+            {
+                **{"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED},
+                **{"curves": packed_curves(curves), "trialChart": trial_chart()},
+            }
         ),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
+def _part(run: OpenedRun, part: Part, number: int, curves: pd.DataFrame) -> dict[str, Any]:
     """All of one data set: answer, picture, warnings, sections."""
     makers: dict[str, tuple[str, Callable[[str], Section]]] = {
         "accuracy": ("Accuracy", lambda anchor: curve_section(part, anchor)),
         "comparisons": ("Comparisons", lambda anchor: comparison_section(part, anchor)),
         "mattered": ("What mattered", lambda anchor: tuning_section(run, part, anchor)),
         "cost": ("Cost", lambda anchor: cost_section(run, part, anchor)),
+        "learning": ("Learning curves", lambda anchor: learning_section(part, curves, anchor)),
         "isometry": ("Isometry", lambda anchor: layer_section(run, part, anchor)),
     }
     sections = [_or_failure(title, f"{name}-{number}", make) for name, (title, make) in makers.items()]
@@ -106,21 +112,21 @@ def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Sect
 def _section(section: Section, charts: list[Any]) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for group, blocks in groupby(section.blocks, key=lambda block: block.group):
-        shown = [_with_chart(block, charts) for block in blocks]
+        shown = [_with_charts(block, charts) for block in blocks]
         items += [{"group": group, "blocks": shown}] if group else [{"group": "", "blocks": [one]} for one in shown]
     return {"anchor": section.anchor, "title": section.title, "intro": section.intro, "items": items}
 
 
-def _with_chart(block: Block, charts: list[Any]) -> dict[str, Any]:
-    """A block for the template, its chart moved to `charts` and named by its place there."""
-    if block.chart is not None:
-        charts.append(block.chart)
-    place = len(charts) - 1 if block.chart is not None else None
-    height = (block.chart or {}).get("layout", {}).get("height", 0)
-    return {
-        **{name: getattr(block, name) for name in ("title", "note", "columns", "rows", "folded")},
-        **{"chart": place, "height": height},
-    }
+def _with_charts(block: Block, charts: list[Any]) -> dict[str, Any]:
+    """A block for the template, its charts moved to `charts` and named by their places there."""
+    own = {"": block.chart} if block.chart is not None else block.charts
+    places = {name: len(charts) + place for place, name in enumerate(own)}
+    charts += own.values()
+    height = max((chart["layout"].get("height", 0) for chart in own.values()), default=0)
+    kept = ("title", "note", "columns", "rows", "folded")
+    curves = any("curve" in trace for chart in own.values() for trace in chart["data"])
+    shown = {"charts": places, "height": height, "curves": curves}
+    return {name: getattr(block, name) for name in kept} | shown
 
 
 def state_of(run: OpenedRun) -> str:

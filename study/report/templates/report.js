@@ -11,18 +11,51 @@ function element(tag, text, parent) {
   return made;
 }
 
+let against = "step";
+function resolved(trace, curve = trace.curve) {
+  if (curve === undefined) return trace;
+  const x = data.curves[curve]?.[against] ?? [];
+  return { ...trace, x, y: data.curves[curve]?.[trace.measure] ?? [], mode: x.length > 1 ? "lines" : "markers" };
+}
+
 function draw(box) {
   if (box.dataset.drawn || box.offsetParent === null) return;
   box.dataset.drawn = "yes";
-  const { data: traces, layout } = data.charts[Number(box.dataset.chart)];
+  const { data: traces, layout: whole, note } = data.charts[Number(box.dataset.chart)];
+  const layout = structuredClone(whole);
   const named = traces.filter((trace) => trace.name && trace.showlegend !== false).length;
   if (narrow()) {
     layout.margin = { ...layout.margin, l: 40, r: 4 };
     if (named > 1) layout.height += 18 * named;
   }
   layout.dragmode = narrow() ? false : "zoom";
-  Plotly.newPlot(box, traces, layout, config);
+  if (traces.some((trace) => trace.curve !== undefined)) layout.xaxis.title.text = against;
+  if (box.nextElementSibling?.classList.contains("below")) box.nextElementSibling.textContent = note ?? "";
+  Plotly.newPlot(box, traces.map((trace) => resolved(trace)), layout, config);
 }
+
+function redraw(box) {
+  delete box.dataset.drawn;
+  draw(box);
+}
+document.querySelectorAll("select.choice").forEach((select) => select.addEventListener("change", () => {
+  const name = select.selectedOptions[0].textContent;
+  document.querySelectorAll("select.choice").forEach((other) => {  // a cell that is chosen once is chosen everywhere
+    const option = [...other.options].find((one) => one.textContent === name);
+    if (!option) return;
+    other.value = option.value;
+    const box = other.closest(".choices").nextElementSibling;
+    box.dataset.chart = option.value;
+    redraw(box);
+  });
+}));
+document.querySelectorAll("select.against").forEach((select) => select.addEventListener("change", () => {
+  against = select.value;
+  document.querySelectorAll("select.against").forEach((other) => {
+    other.value = against;
+    redraw(other.closest(".choices").nextElementSibling);
+  });
+}));
 
 const boxes = () => [...document.querySelectorAll(".chart[data-chart]")];
 const watcher = new IntersectionObserver(
@@ -143,6 +176,14 @@ function showTrial() {
   const maps = dialog.querySelector(".maps");
   maps.replaceChildren();
   if (!dialog.open) dialog.showModal();
+  const id = row[place.trial_id];
+  if (data.curves[id]) {
+    const box = element("div", undefined, maps);
+    box.className = "chart";
+    const layout = structuredClone(data.trialChart.layout);
+    layout.xaxis.title.text = against;
+    Plotly.newPlot(box, data.trialChart.data.map((trace) => resolved(trace, id)), layout, config);
+  } else element("p", "No epochs of this trial are in the page; study.curves(run) has what was recorded.", maps).className = "note";
   const kept = data.maps[row[place.trial_id]];
   if (!kept) element("p", "No layers of this trial are in the page; the table `layers` has what was recorded.", maps).className = "note";
   else Object.entries(kept.maps).forEach(([name, map]) => {
