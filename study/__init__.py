@@ -1,6 +1,6 @@
 """The machine: configs, data, training, search, tables and statistics. The questions are in search_spaces.
 
-What most scripts need comes from here: `from study import load_sweep, run_sweep, read_table, curves, depth_curve, answer`.
+What most scripts need comes from here: `from study import load_sweep, run_sweep, read_table, curves, answer`.
 """
 
 import importlib

@@ -22,7 +22,7 @@ from study.report.blocks import Block, Section
 from study.report.caveats import caveats_of
 from study.report.commands import commands_of
 from study.report.compare import compare_section
-from study.report.conclusions import conclusions_of
+from study.report.conclusions import headline_of
 from study.report.costs import cost_section
 from study.report.layers import MAPPED, layer_section, trial_maps
 from study.report.learning import kept_curves, learning_section, packed_curves, trial_chart
@@ -93,7 +93,7 @@ def _part(run: OpenedRun, part: Part, number: int, curves: pd.DataFrame) -> dict
     sections = [_or_failure(title, f"{name}-{number}", make) for name, (title, make) in makers.items()]
     return {
         "dataset": part.dataset,
-        "conclusions": " ".join(conclusions_of(run, part)),
+        "headline": headline_of(run, part),
         "answer": part.answer,
         "hero": picture(part),
         "warnings": caveats_of(run, part),

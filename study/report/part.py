@@ -7,6 +7,7 @@ import pandas as pd
 
 from study.analysis.comparison import contrast_of
 from study.analysis.curves import Baselines, depth_curve
+from study.analysis.headline import headline
 from study.analysis.outcomes import training_outcomes
 from study.analysis.sentence import Findings, pairs_of, sentence
 from study.analysis.trainability import trainability_limits
@@ -92,8 +93,17 @@ class Part:
         """`trainability_limits` of each line."""
         return trainability_limits(self.trials, by=self.lines)
 
+    @property
+    def findings(self) -> Findings:
+        """The tables that the answer takes its words from."""
+        return Findings(self.trials, self.names, self.contrast or "", self.curve, self.pairs, self.outcomes)
+
+    @cached_property
+    def headline(self) -> str:
+        """The answer to the sweep's question in one plain line (`study.analysis.headline`)."""
+        return headline(self.findings)
+
     @cached_property
     def answer(self) -> str:
-        """The sentence that answers the sweep's question (`study.analysis.answer`)."""
-        found = Findings(self.trials, self.names, self.contrast or "", self.curve, self.pairs, self.outcomes)
-        return sentence(found, self.levels.get(LINEAR), self.levels.get(NEIGHBOR))
+        """The numbers behind the answer, in a sentence (`study.analysis.answer`)."""
+        return sentence(self.findings, self.levels.get(LINEAR), self.levels.get(NEIGHBOR))
