@@ -5,19 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.report.axes import Layout, log_axis, titled
 from study.report.blocks import Chart
-from study.report.charts import (
-    FRAME_HEIGHT,
-    Layout,
-    drawn_lines,
-    escape,
-    faded,
-    layout,
-    left_out,
-    log_axis,
-    looks,
-    titled,
-)
+from study.report.charts import FRAME_HEIGHT, drawn_lines, escape, faded, layout, left_out, looks
 from study.report.lines import LineStyle, LineStyles
 
 MAX_LAYERS, MAX_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.

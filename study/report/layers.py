@@ -11,8 +11,8 @@ import pandas as pd
 
 from study.analysis.propagation import LAYER_COLUMNS, growth_per_layer, last_epoch, layer_profiles
 from study.config import CONFIRM
+from study.report.axes import log_axis, titled
 from study.report.blocks import Block, Section, table
-from study.report.charts import log_axis, titled
 from study.report.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
 from study.report.lines import LineStyles, line_names
 from study.report.opened_run import OpenedRun, most_wanted

@@ -11,8 +11,9 @@ import pandas as pd
 
 from study.analysis.learning import MEASURES, mean_curves
 from study.config import CONFIRM
+from study.report.axes import Layout, titled
 from study.report.blocks import Block, Chart, Section
-from study.report.charts import Layout, drawn_lines, layout, left_out, looks, titled
+from study.report.charts import drawn_lines, layout, left_out, looks
 from study.report.layer_charts import evenly, json_numbers
 from study.report.lines import COLORS
 from study.report.opened_run import OpenedRun, most_wanted
