@@ -15,6 +15,7 @@ Chart = dict[str, Any]
 
 DASH = "\N{EN DASH}"
 ROUNDING = 1e-12  # A difference of equal numbers comes out as about 1e-17.
+MAX_VALUES = 3  # of a setting, where several are told in one place
 MAX_ROWS = 400  # Of a table in the page; the tables of a run with thousands of cells are for pandas.
 
 
@@ -79,6 +80,12 @@ def number(value: Any) -> str:
     if abs(value) < ROUNDING or 0.001 <= abs(value) <= 1:
         return f"{value:.3f}"
     return f"{value:,.0f}" if 1_000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def distinct(values: "pd.Series[Any]") -> str:
+    """The distinct values of a column, or the first of many."""
+    shown = [number(value) for value in values.drop_duplicates().tolist()]
+    return ", ".join(shown[:MAX_VALUES]) + (", …" if len(shown) > MAX_VALUES else "")
 
 
 def interval(mean: Any, low: Any, high: Any) -> str:

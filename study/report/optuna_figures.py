@@ -57,7 +57,9 @@ def optuna_blocks(run: OpenedRun, part: Part) -> list[Block]:
                     charts[title][study.study_name] = chart
             spent, drawn = spent + len(json.dumps(found)), drawn + 1
     note = NOTE.format(drawn=drawn, cells=part.trials["cell"].nunique(), name=run.name)
-    return [Block(title, note, charts=found, group=GROUP) for title, found in charts.items() if found]
+    shown = {title: found for title, found in charts.items() if found}
+    first = next(iter(shown), "")
+    return [Block(title, note * (title == first), charts=found, group=GROUP) for title, found in shown.items()]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ escapes, and the page's script puts them into the document as text. A content se
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +30,7 @@ from study.report.learning import kept_curves, learning_section, packed_curves, 
 from study.report.opened_run import OpenedRun, most_wanted
 from study.report.optuna_figures import optuna_blocks
 from study.report.part import Part
+from study.report.recipes import recipe_blocks
 from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
 from study.store.storage import Storage
@@ -55,7 +57,7 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
     parts = [_part(run, part, number, curves) for number, part in enumerate(run.parts)]
     charts: list[Any] = []
     for part in parts:
-        part["hero"] = _with_charts(part["hero"], charts)
+        part["hero"] = [_with_charts(block, charts) for block in part["hero"]]
         part["sections"] = [_section(section, charts) for section in part["sections"]]
     compared = None if other is None else _section(compare_section(run, other), charts)
     loader = PackageLoader("study.report")
@@ -97,10 +99,14 @@ def _part(run: OpenedRun, part: Part, number: int, curves: pd.DataFrame) -> dict
         "dataset": part.dataset,
         "headline": headline_of(run, part),
         "answer": part.answer,
-        "hero": picture(part),
+        "hero": [_titled(picture(part), part), *recipe_blocks(run, part)],
         "warnings": caveats_of(run, part),
         "sections": sections,
     }
+
+
+def _titled(block: Block, part: Part) -> Block:
+    return replace(block, title=f"Validation accuracy, confirmed, on {part.dataset}")
 
 
 def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Section:

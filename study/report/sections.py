@@ -88,7 +88,8 @@ def picture(part: Part) -> Block:
     if scales:
         return _against(part, scales[0])
     ranked = part.curve.sort_values("mean", ascending=False)
-    labels = line_names(ranked, part.names).tolist()
+    several = [name for name in part.names if ranked[name].nunique(dropna=False) > 1] or part.names
+    labels = line_names(ranked, several).tolist()
     chart = dot_chart(labels, ranked, ("mean", "low", "high"), WORDS, styles=part.styles.of_rows(ranked))
     return Block("Cells", "Best first.", chart)
 

@@ -1,7 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const narrow = () => window.innerWidth < 640;
-const page = { rows: narrow() ? 25 : 100, step: 200, sort: null, descending: false };
+const page = { rows: narrow() ? 25 : 100, step: 200, sort: null, descending: true };
 const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
 function element(tag, text, parent) {
@@ -63,8 +63,6 @@ const watcher = new IntersectionObserver(
   { rootMargin: "800px" },
 );
 boxes().forEach((box) => watcher.observe(box));
-document.querySelectorAll("details").forEach((one) =>
-  one.addEventListener("toggle", () => one.querySelectorAll(".chart").forEach(draw)));
 const PRINT_WIDTH = 660;
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((one) => { one.open = true; });
@@ -106,7 +104,6 @@ function chosen() {
   const kept = rows.filter((row, index) =>
     words.every((word) => search[index].includes(word)) &&
     (!phase.value || row[place.phase] === phase.value) && (!status.value || row[place.status] === status.value));
-  if (page.sort === null) return kept;
   const side = page.descending ? -1 : 1;
   return kept.sort((a, b) => {
     const [x, y] = [a[page.sort], b[page.sort]];
@@ -131,20 +128,21 @@ function fill() {
     });
   });
   const left = total > rows.length ? `, the first ${rows.length} of ${total} in the page` : "";
-  document.getElementById("count").textContent = `${kept.length} of ${rows.length} trials${left}`;
+  const shown = kept.length > page.rows ? `, ${page.rows} shown` : "";
+  document.getElementById("count").textContent = `${kept.length} of ${rows.length} trials${shown}${left}`;
   document.getElementById("more").hidden = kept.length <= page.rows;
 }
 
 const head = element("tr", undefined, table.tHead);
+function sortBy(index, descending) {
+  [page.sort, page.descending] = [index, descending];
+  [...head.cells].forEach((other) => other.removeAttribute("aria-sort"));
+  head.cells[index].setAttribute("aria-sort", descending ? "descending" : "ascending");
+  fill();
+}
 columns.forEach((name, index) => {
   const heading = element("th", name.replaceAll("_", " "), head);
-  heading.addEventListener("click", () => {
-    page.descending = page.sort === index && !page.descending;
-    page.sort = index;
-    head.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
-    heading.setAttribute("aria-sort", page.descending ? "descending" : "ascending");
-    fill();
-  });
+  heading.addEventListener("click", () => sortBy(index, page.sort === index && !page.descending));
 });
 [[phase, "phase"], [status, "status"]].forEach(([select, name]) => {
   [...new Set(rows.map((row) => row[place[name]]))].sort().forEach((value) => element("option", value, select));
@@ -198,5 +196,5 @@ function showTrial() {
 }
 window.addEventListener("hashchange", showTrial);
 dialog.addEventListener("close", () => history.replaceState(null, "", "#trials"));
-fill();
+sortBy(place.val_accuracy, true);
 showTrial();
