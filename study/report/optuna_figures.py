@@ -25,7 +25,7 @@ from plotly.graph_objects import Figure
 
 from study.config import OBJECTIVES, SEARCH
 from study.records import read_arrow
-from study.report.blocks import Block, Chart
+from study.report.blocks import Block, Chart, Section
 from study.report.charts import layout
 from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
@@ -33,7 +33,7 @@ from study.search.optuna_trials import FinishedTrial
 from study.store.schemas import Row
 
 GROUP = "Optuna's own figures, cell by cell"
-FIGURE_BYTES = 700_000  # Of all cells of a data set together.
+FIGURE_BYTES = 400_000  # Of all cells of a data set together.
 MAX_CELLS = 30  # A cell's figures take about a quarter of a second.
 MAX_DRAWN = 60  # trials in a contour, whose grid has a place for each pair of them
 DIGITS = 5
@@ -41,6 +41,12 @@ NOTE = (
     "Search trials of {drawn} of {cells} cells, the best first; contours are of the first two searched fields. All of "
     "them: python -m study.report {name} --export journal, for optuna-dashboard."
 )
+
+
+def optuna_section(run: OpenedRun, part: Part, anchor: str) -> Section:
+    """The searches of a data set's cells."""
+    blocks = optuna_blocks(run, part)
+    return Section(anchor, "Searches", "" if blocks else "No cell has two finished search trials.", blocks)
 
 
 def optuna_blocks(run: OpenedRun, part: Part) -> list[Block]:

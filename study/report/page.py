@@ -28,7 +28,7 @@ from study.report.costs import cost_section
 from study.report.layers import MAPPED, layer_section, trial_maps
 from study.report.learning import kept_curves, learning_section, packed_curves, trial_chart
 from study.report.opened_run import OpenedRun, most_wanted
-from study.report.optuna_figures import optuna_blocks
+from study.report.optuna_figures import optuna_section
 from study.report.part import Part
 from study.report.recipes import recipe_blocks
 from study.report.sections import comparison_section, curve_section, picture
@@ -91,7 +91,7 @@ def _part(run: OpenedRun, part: Part, number: int, curves: pd.DataFrame) -> dict
         "mattered": ("What mattered", lambda anchor: tuning_section(run, part, anchor)),
         "cost": ("Cost", lambda anchor: cost_section(run, part, anchor)),
         "learning": ("Learning curves", lambda anchor: learning_section(part, curves, anchor)),
-        "optuna": ("Searches", lambda anchor: Section(anchor, "Searches", blocks=optuna_blocks(run, part))),
+        "optuna": ("Searches", lambda anchor: optuna_section(run, part, anchor)),
         "isometry": ("Isometry", lambda anchor: layer_section(run, part, anchor)),
     }
     sections = [_or_failure(title, f"{name}-{number}", make) for name, (title, make) in makers.items()]

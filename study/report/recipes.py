@@ -24,8 +24,8 @@ def recipe_blocks(run: OpenedRun, part: Part) -> list[Block]:
     settings = part.trials.assign(**{name: comparable(part.trials[name]) for name in fields}).sort_values("depth")
     recipes = {str(name): rows for name, rows in settings.groupby("recipe")}
     cells = {name: [distinct(rows[name]) for rows in recipes.values()] for name in fields}
-    columns = {"recipe": list(recipes), "in words": [words_of(run, name) for name in recipes]}
-    columns |= {name.replace("_", " "): texts for name, texts in cells.items() if len(set(texts)) > 1}
+    columns = {name.replace("_", " "): texts for name, texts in cells.items() if len(set(texts)) > 1}
+    columns = {"recipe": list(recipes), **columns, "in words": [words_of(run, name) for name in recipes]}
     shown = {name: texts for name, texts in columns.items() if any(texts)}
     rows = [list(row) for row in zip(*shown.values(), strict=True)]
     return [Block("The recipes, and what a slope is", NOTE, columns=list(shown), rows=rows, folded=True)]
@@ -34,4 +34,4 @@ def recipe_blocks(run: OpenedRun, part: Part) -> list[Block]:
 def words_of(run: OpenedRun, recipe: str) -> str:
     """What a shipped recipe says of itself; a user's own file may give its name to another."""
     shipped = None if run.facts.get("sweep_file") else getattr(search_spaces.recipes, recipe, None)
-    return (getattr(shipped, "__doc__", None) or "").partition("\n")[0]
+    return (getattr(shipped, "__doc__", None) or "").partition("\n")[0].replace("`", "")

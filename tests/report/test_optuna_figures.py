@@ -51,7 +51,7 @@ def test_they_are_plain_light_data_without_templates(run: OpenedRun) -> None:
     charts = charts_of(run)
     assert '"template"' not in embedded(charts)
     size = len(json.dumps(charts))
-    assert size < 12_000 * len(charts["Slice"])
+    assert size < 15_000 * len(charts["Slice"])
 
 
 def test_a_run_with_many_cells_says_how_many_are_drawn(run: OpenedRun, monkeypatch: pytest.MonkeyPatch) -> None:
