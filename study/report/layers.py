@@ -18,7 +18,7 @@ from study.report.lines import LineStyles, line_names
 from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
 
-MAP_BYTES = 1_000_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
+MAP_BYTES = 800_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
 MAPPED = {
     "error_ratio": "error over that of the top layer (log10)",
     "factor": "modulation factor (log10)",

@@ -20,8 +20,8 @@ from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
 from study.terminal import plural
 
-MAX_TRIALS = 400  # whose curves are in the page: a trial's take about 2 kB
-MAX_POINTS = 60  # Of a curve; of more epochs as many are kept, evenly chosen.
+MAX_TRIALS = 200  # whose curves are in the page: a trial's take about 1.5 kB
+MAX_POINTS = 40  # Of a curve; of more epochs as many are kept, evenly chosen.
 MAX_TRACES = 16  # trials in one cell's chart
 HEIGHT = 520
 AXES = ("epoch", "step")
@@ -109,8 +109,7 @@ def _look(measure: str, width: float) -> Layout:
 def _trace(curve: str, measure: str, look: Layout) -> Layout:
     axis, _ = PANELS[measure.partition("_")[2]]
     known = {key: value for key, value in look.items() if key != "marker"}
-    hover = {"hovertemplate": f"{measure.replace('_', ' ')} %{{y:.3g}} at %{{x}}"}
-    return {"type": "scatter", "curve": curve, "measure": measure, "yaxis": axis, **known, **hover}
+    return {"curve": curve, "measure": measure, "yaxis": axis, **known}
 
 
 def _panels(traces: list[Layout]) -> Chart:

@@ -55,13 +55,14 @@ def optuna_blocks(run: OpenedRun, part: Part) -> list[Block]:
     spent = drawn = 0
     with _silent():
         for study in islice(_studies(run, part), MAX_CELLS):
-            if spent > FIGURE_BYTES:
-                break
             found = {title: _light(draw(study, run.objectives[0])) for title, draw in FIGURES.items()}
+            spent += len(json.dumps(found))
+            if drawn and spent > FIGURE_BYTES:
+                break
+            drawn += 1
             for title, chart in found.items():
                 if chart["data"]:
                     charts[title][study.study_name] = chart
-            spent, drawn = spent + len(json.dumps(found)), drawn + 1
     note = NOTE.format(drawn=drawn, cells=part.trials["cell"].nunique(), name=run.name)
     shown = {title: found for title, found in charts.items() if found}
     first = next(iter(shown), "")

@@ -15,7 +15,9 @@ let against = "step";
 function resolved(trace, curve = trace.curve) {
   if (curve === undefined) return trace;
   const x = data.curves[curve]?.[against] ?? [];
-  return { ...trace, x, y: data.curves[curve]?.[trace.measure] ?? [], mode: x.length > 1 ? "lines" : "markers" };
+  const y = data.curves[curve]?.[trace.measure] ?? [];
+  const hovertemplate = `${trace.measure.replaceAll("_", " ")} %{y:.3g} at ${against} %{x}`;
+  return { ...trace, type: "scatter", x, y, hovertemplate, mode: x.length > 1 ? "lines" : "markers" };
 }
 
 function draw(box) {
