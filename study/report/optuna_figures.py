@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pyarrow as pa
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import (
@@ -24,13 +25,12 @@ from optuna.visualization import (
 from plotly.graph_objects import Figure
 
 from study.config import OBJECTIVES, SEARCH
-from study.records import read_arrow
 from study.report.blocks import Block, Chart, Section
 from study.report.charts import layout
 from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
 from study.search.optuna_trials import FinishedTrial
-from study.store.schemas import Row
+from study.store.schemas import SCHEMAS, Row
 
 GROUP = "Optuna's own figures, cell by cell"
 FIGURE_BYTES = 400_000  # Of all cells of a data set together.
@@ -83,7 +83,7 @@ def _silent() -> Iterator[None]:
 def _studies(run: OpenedRun, part: Part) -> Iterator[optuna.Study]:
     """The study of each cell that has two finished search trials or more."""
     rows: dict[str, list[Row]] = defaultdict(list)
-    for row in read_arrow(run.storage, "trials").to_pylist():
+    for row in pa.Table.from_pandas(run.trials, SCHEMAS["trials"], preserve_index=False).to_pylist():  # nulls as None
         if row["phase"] == SEARCH and row["started_at"] and row["finished_at"]:
             rows[row["cell"]].append(row)
     for cell in most_wanted(part.trials)["cell"].unique():

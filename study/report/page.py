@@ -114,7 +114,8 @@ def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Sect
     try:
         return make(anchor)
     except Exception as error:  # whatever it is: a reader of the other sections has no use for a traceback
-        return Section(anchor, title, FAILED.format(kind=type(error).__name__, message=str(error) or "no message"))
+        why = FAILED.format(kind=type(error).__name__, message=str(error) or "no message")
+        return Section(anchor, title, blocks=[Block("Not shown", why)])
 
 
 def _section(section: Section, charts: list[Any]) -> dict[str, Any]:
