@@ -1,6 +1,6 @@
 """The machine: configs, data, training, search, tables and statistics. The questions are in search_spaces.
 
-What most scripts need comes from here: `from study import load_sweep, run_sweep, read_table, depth_curve, answer`.
+What most scripts need comes from here: `from study import load_sweep, run_sweep, read_table, curves, answer`.
 """
 
 import importlib
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 FACE = {
     "TrialConfig": "study.config",
     "answer": "study.analysis",
+    "curves": "study.records",
     "depth_curve": "study.analysis",
     "load_network": "study.trainer",
     "load_sweep": "study.sweeps",

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from study.analysis.learning import learning_curves
 from study.config import CONFIRM, SEARCH, refuse_unknown
 from study.store.locations import redacted_error, redacted_uri
+from study.store.run_file import read_run_file
 from study.store.schemas import SCHEMAS, Row, to_arrow
 from study.store.storage import RESULTS, RUN_FILE, Storage
 from study.terminal import did_you_mean
@@ -95,6 +98,30 @@ def read_table(run: str | Path | Sequence[str | Path], name: str) -> pd.DataFram
     joined = pa.concat_tables([SCHEMAS[name].empty_table(), *tables], promote_options="permissive")
     frame: pd.DataFrame = joined.to_pandas()
     return frame
+
+
+def curves(run: str | Path) -> pd.DataFrame:
+    """Learning curves of a run: `epochs` joined with `trials`, one row an epoch.
+
+    Beside the columns of `epochs` stand the trial's cell, phase, recipe, seed, status and compared fields, and `step`,
+    the gradient steps at the epoch's end (`study.analysis.learning.learning_curves`).
+
+    Args:
+        run: the name of a run under results/, a path, or a URI.
+
+    Raises:
+        ValueError: no such run, or its run.json is damaged.
+    """
+    storage = locate_run(run)
+    facts = read_run_file(storage, "compared")
+    trials, epochs = (read_arrow(storage, name).to_pandas() for name in ("trials", "epochs"))
+    compared: list[str] = list(next(iter(facts["compared"].values()), {}))
+    return learning_curves(trials, epochs, compared, train_images_of(facts))
+
+
+def train_images_of(facts: Mapping[str, Any]) -> dict[str, int]:
+    """How many images each data set of a run trains on, as far as its run.json tells."""
+    return {name: splits["train"]["images"] for name, splits in facts.get("data", {}).items()}
 
 
 def locate_run(run: str | Path) -> Storage:

@@ -26,6 +26,7 @@ from study.terminal import (
 
 if TYPE_CHECKING:  # heavy, and needed for their names alone
     from study.prepare import PreparedRun
+    from study.store.storage import Storage
     from study.tuner.display import Display
 
 REPLAY = "replay"  # in a sweep's place
@@ -166,12 +167,20 @@ def _run(plan: Plan, options: argparse.Namespace) -> int:
     except OSError as error:  # a full disk, a storage that is gone
         print(f"error: {_broken_off(plan, how, error)}", file=sys.stderr)
         return FAILED
-    from study.report.page import write_report
-    from study.report.summary import print_summary
-
-    print_summary(prepared.storage, display.console)
-    display.say(f"\nReport: {write_report(prepared.storage)}")
+    _sum_up(prepared.storage, display)
     return 0
+
+
+def _sum_up(storage: "Storage", display: "Display") -> None:
+    """Print the numbers, write the report, and end with the answer."""
+    from study.report.opened_run import OpenedRun
+    from study.report.page import write_report
+    from study.report.summary import print_answer, print_summary
+
+    run = OpenedRun.at(storage)
+    print_summary(run, display.console)
+    display.say(f"\nReport: {write_report(storage)}")
+    print_answer(run, display.console)
 
 
 def _broken_off(plan: Plan, how: Options, error: OSError) -> str:

@@ -117,7 +117,7 @@ def sentence(
 ) -> str:
     """Say in one sentence what `answer` says, from tables that are known already and the baselines' accuracies."""
     if found.curve.empty:
-        return f"Nothing is confirmed yet{_search_so_far(found.trials)}."
+        return nothing_confirmed(found.trials)
     axes, curve = found.axes, found.curve
     told = (found, *_seeds(found), linear, neighbor, seeded(generator))
     missing = _unconfirmed(found.trials, curve, axes)
@@ -166,7 +166,7 @@ class _Teller:
             clauses = [f"no {self.kind} {state}{place}", *self._beside_nothing(by_mean.iloc[:1])]
         else:
             leader = trained.iloc[0]
-            rivals = pd.concat([trained.iloc[1:2], _twins(leader, by_mean)])
+            rivals = pd.concat([trained.iloc[1:2], twins_of(leader, by_mean)])
             clauses = [self._lead(leader, len(ranked), place), self._comparisons(leader, rivals, ranked)]
         shown = pd.concat([ranked, references])
         clauses += [self._at_chance(shown), *(self._failing(shown, failure) for failure in TOLD_FAILURES)]
@@ -200,20 +200,15 @@ class _Teller:
             return f"without equal seeds to compare with {cell_name(rival, self.named)}"
         apart = [name for name in self.found.axes if name != self.found.contrast and leader[name] != rival[name]]
         told = found.n >= VERDICT_FROM and not apart
-        word = beside(*self._verdict(leader, rival)) if told else without_verdict(found.mean)
+        word = without_verdict(found.mean)
+        if told:
+            pair, seen = pair_of(self.found, leader, rival)
+            word = beside(pair["verdict"], seen)
         why = f"{NO_PAIR}{', '.join(apart)}" if apart and found.n >= VERDICT_FROM else ""
         diverged = ", diverged ones as chance" if leader["diverged"] + rival["diverged"] else ""
         difference = in_brackets(found.mean, found.low, found.high, sign="+")
         over = f"over {plural(found.n, 'paired seed')}{diverged}{why}"
         return f"{word} {cell_name(rival, self.named)} (difference {difference} {over})"
-
-    def _verdict(self, leader: "pd.Series[Any]", rival: "pd.Series[Any]") -> tuple[str, float]:
-        """The verdict of the two cells' row among the pairs, and its difference as seen from the leader."""
-        pairs, contrast = self.found.pairs, self.found.contrast
-        sides = {leader[contrast], rival[contrast]}
-        place = matches(pairs, {name: leader[name] for name in self.found.axes if name != contrast})
-        (row,) = pairs[place & pairs["a"].isin(sides) & pairs["b"].isin(sides)].to_dict("records")
-        return row["verdict"], row["difference"] if row["a"] == leader[contrast] else -row["difference"]
 
     def _beside_baseline(self, leader: "pd.Series[Any]", ranked: pd.DataFrame, baseline: float) -> str:
         above = [(self._seeds(cell) - baseline).to_numpy() for _, cell in ranked.iterrows()]
@@ -259,7 +254,16 @@ class _Teller:
         return listed(f"{FAILURES[failure]}: ", parts, "cells in some of their seeds")
 
 
-def _twins(leader: "pd.Series[Any]", references: pd.DataFrame) -> pd.DataFrame:
+def pair_of(found: Findings, leader: "pd.Series[Any]", rival: "pd.Series[Any]") -> tuple[dict[Any, Any], float]:
+    """The row of two cells among the pairs, and its difference as seen from the leader."""
+    pairs, contrast = found.pairs, found.contrast
+    sides = {leader[contrast], rival[contrast]}
+    place = matches(pairs, {name: leader[name] for name in found.axes if name != contrast})
+    (row,) = pairs[place & pairs["a"].isin(sides) & pairs["b"].isin(sides)].to_dict("records")
+    return row, row["difference"] if row["a"] == leader[contrast] else -row["difference"]
+
+
+def twins_of(leader: "pd.Series[Any]", references: pd.DataFrame) -> pd.DataFrame:
     """The residual references, best first: the one with the leader's activation, and the ReLU one beside it."""
     shapes = references[list(ACTIVATION)].astype(np.float64).fillna(0.0)
     alike = (shapes == leader[list(ACTIVATION)].astype(np.float64).fillna(0.0)).all(axis=1)
@@ -273,8 +277,9 @@ def _unconfirmed(trials: pd.DataFrame, curve: pd.DataFrame, axes: list[str]) -> 
     return [name for _, cell in cells.iterrows() if (name := cell_name(cell, axes)) not in known]
 
 
-def _search_so_far(trials: pd.DataFrame) -> str:
+def nothing_confirmed(trials: pd.DataFrame) -> str:
+    """What is known of a run before its first confirmation."""
     search = best_of_each_cell(trials)
     best = search["val_accuracy"].max()
     found = "" if math.isnan(best) else f"; the best reached validation accuracy {best:.3f}, on one seed"
-    return f": {plural(int(search['trials'].sum()), 'search trial')} finished{found}"
+    return f"Nothing is confirmed yet: {plural(int(search['trials'].sum()), 'search trial')} finished{found}."

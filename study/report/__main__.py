@@ -14,6 +14,7 @@ from rich.table import Table
 
 from study.analysis.propagation import LAYER_COLUMNS, last_epoch, layer_profiles
 from study.config import CONFIRM
+from study.planning.plan import REFERENCE
 from study.report.export import EXPORTS, export_run
 from study.report.figures import FORMATS, depth_curve_figure, save_figure
 from study.report.layer_figures import error_figure, singular_value_figure
@@ -41,6 +42,11 @@ examples:
 
 RUN is a name under results/ or results/reference/, a path, or a URI."""
 
+OPEN_HELP = (
+    f"open the page in a browser; of a committed run ({RESULTS}/{REFERENCE}/) a temporary one, for looking changes "
+    "nothing there"
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line's options; `python -m study.report --help` shows them."""
@@ -48,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m study.report", description=DESCRIPTION, epilog=EPILOG, formatter_class=shape)
     add = parser.add_argument
     add("run", nargs="?", metavar="RUN", help="a run; without one, the runs are listed")
-    add("--open", action="store_true", help="open the page in a browser")
+    add("--open", action="store_true", help=OPEN_HELP)
     add("--compare", metavar="RUN2", help="add a section that sets the run beside this one")
     add("--text", action="store_true", help="print the answer here instead of writing the page")
     add("--figures", type=Path, metavar="DIR", help="write PNG and SVG figures instead of the page")
@@ -80,19 +86,29 @@ def _report(options: argparse.Namespace) -> int:
         print(export_run(run, options.export))
     elsewhere = options.text or options.figures is not None or options.export is not None
     if options.open or options.compare or not elsewhere:
-        page = write_report(run.storage, open_run(options.compare) if options.compare else None)
-        print(page)
-        if options.open:
-            webbrowser.open(_as_file(page, run.storage).as_uri())
+        _write_page(run, open_run(options.compare) if options.compare else None, opened=options.open)
     return 0
 
 
-def _as_file(page: str, storage: Storage) -> Path:
-    """The page where a browser can open it: a copy of it, if the run is not in a folder here."""
-    if storage.is_local:
-        return Path(page)
-    copy = Path(tempfile.mkdtemp(prefix="study-")) / REPORT
-    copy.write_bytes(storage.read(REPORT))
+def _write_page(run: OpenedRun, other: OpenedRun | None, *, opened: bool) -> None:
+    """Write the page beside the tables and say where; a committed run's elsewhere, where it is only looked at."""
+    committed = run.storage.parent.name == REFERENCE
+    folder = Storage.at(_temporary()) if opened and committed else run.storage
+    print(write_report(run.storage, other, folder))
+    if opened:
+        webbrowser.open(_as_file(folder).as_uri())
+
+
+def _temporary() -> Path:
+    return Path(tempfile.mkdtemp(prefix="study-"))
+
+
+def _as_file(folder: Storage) -> Path:
+    """The page where a browser can open it: a copy of it, if it is not in a folder here."""
+    if folder.is_local:
+        return Path(folder.location) / REPORT
+    copy = _temporary() / REPORT
+    copy.write_bytes(folder.read(REPORT))
     return copy
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 Chart = dict[str, Any]
-"""A plotly figure as plain data: `data` and `layout`."""
+"""A plotly figure as plain data: `data` and `layout`, and perhaps a `note` that stands below it."""
 
 DASH = "\N{EN DASH}"
 ROUNDING = 1e-12  # A difference of equal numbers comes out as about 1e-17.
+MAX_VALUES = 3  # of a setting, where several are told in one place
 MAX_ROWS = 400  # Of a table in the page; the tables of a run with thousands of cells are for pandas.
 
 
@@ -24,6 +25,7 @@ class Block:
 
     Attributes:
         note: what it shows and how to read it.
+        charts: by name, of which the reader chooses one at a time; the first is shown.
         folded: shown only when the reader opens it.
         group: blocks of one group that follow each other are folded together, under its name.
     """
@@ -31,6 +33,7 @@ class Block:
     title: str
     note: str = ""
     chart: Chart | None = None
+    charts: Mapping[str, Chart] = field(default_factory=dict)
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     folded: bool = False
@@ -77,6 +80,12 @@ def number(value: Any) -> str:
     if abs(value) < ROUNDING or 0.001 <= abs(value) <= 1:
         return f"{value:.3f}"
     return f"{value:,.0f}" if 1_000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def distinct(values: "pd.Series[Any]") -> str:
+    """The distinct values of a column, or the first of many."""
+    shown = [number(value) for value in values.drop_duplicates().tolist()]
+    return ", ".join(shown[:MAX_VALUES]) + (", …" if len(shown) > MAX_VALUES else "")
 
 
 def interval(mean: Any, low: Any, high: Any) -> str:

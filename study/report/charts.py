@@ -8,21 +8,19 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from study.report.axes import Layout, aside, depth_axis, error_axis, titled, value_axis
 from study.report.blocks import Chart, interval, number
-from study.report.lines import COLORS, ERROR_TICKS, MARKERS, MIN_ERROR, LineStyle, LineStyles
+from study.report.lines import COLORS, MARKERS, MIN_ERROR, LineStyle, LineStyles
 
 HELPER_COLOR = "#8a8a8a"
 MAX_LINES = 16  # More lines than this are a tangle: the first ones are drawn, all references among them.
-FEW_DECADES = 3.0
 HEIGHT, ROW_HEIGHT, FRAME_HEIGHT = 400, 26, 110
-TITLE_STANDOFF, LABEL_STANDOFF = 14, 6  # pixels between an axis' title and its labels, and between labels and bars
+LABEL_STANDOFF = 6  # pixels between labels and bars
 DODGE_OCTAVES = 0.025
+MARGIN_OCTAVES = 0.085  # Levels are drawn this much beyond the outermost values.
 BASELINE_DASHES = ("dash", "dashdot")  # of the linear one and the nearest neighbour
-
-Layout = dict[str, Any]
 
 
 def escape(text: Any) -> str:
@@ -48,35 +46,16 @@ def layout(x: Layout, y: Layout, **more: Any) -> Layout:
     }
 
 
-def titled(text: str, **more: Any) -> Layout:
-    """An axis with its title, clear of the tick labels."""
-    return {"title": {"text": text, "standoff": TITLE_STANDOFF}, **more}
-
-
-def log_axis(text: str, values: "pd.Series[Any]") -> Layout:
-    """A log axis with few, plain ticks: 1, 2 and 5 of each decade, or the decades alone where there are many."""
-    known = values[values > 0].astype(float)
-    low, high = np.log10([known.min(), known.max()]) if len(known) else (0.0, 1.0)
-    steps = (1, 2, 5) if high - low < FEW_DECADES else (1,)
-    ticks = [step * 10.0**decade for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1) for step in steps]
-    return titled(text, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-
-
-def depth_axis(depths: Sequence[int]) -> Layout:
-    """Depth on a log scale, with a tick at each depth that there is."""
-    ticks = sorted({int(depth) for depth in depths})
-    return titled("depth (log scale)", type="log", tickvals=ticks, ticktext=[str(tick) for tick in ticks])
-
-
-def error_axis(words: str) -> Layout:
-    """Accuracy on the log scale of the error, best on top; the data are errors, the ticks read as accuracies."""
-    ticks = {"tickvals": ERROR_TICKS, "ticktext": [f"{1 - tick:g}" for tick in ERROR_TICKS]}
-    return titled(words, type="log", autorange="reversed", **ticks)
-
-
 def drawn_lines(frame: pd.DataFrame, styles: LineStyles) -> list[tuple[LineStyle, pd.DataFrame]]:
     """The style and the rows of each line that a chart has room for."""
     return styles.lines(frame)[:MAX_LINES]
+
+
+def left_out(frame: pd.DataFrame, styles: LineStyles) -> str:
+    """Which lines a chart has no room for; nothing where it draws them all."""
+    labels = [style.label for style, _ in styles.lines(frame)]
+    absent = ", ".join(labels[MAX_LINES:])
+    return f"{MAX_LINES} of {len(labels)} lines are drawn; left out: {absent}." if absent else ""
 
 
 def looks(style: LineStyle, size: int = 8) -> Layout:
@@ -85,32 +64,38 @@ def looks(style: LineStyle, size: int = 8) -> Layout:
     return {"name": escape(style.label), "marker": marker, "line": {"color": style.color, "width": 2}}
 
 
-def curve_chart(curve: pd.DataFrame, styles: LineStyles, words: str, baselines: Mapping[str, float]) -> Chart:
-    """Accuracy against depth, line by line, with intervals; crosses where seeds diverged."""
-    traces, failed, drawn = [], [], drawn_lines(curve, styles)
+def curve_chart(
+    curve: pd.DataFrame, styles: LineStyles, words: str, baselines: Mapping[str, float], scale: str = "depth"
+) -> Chart:
+    """Accuracy against depth or another numeric axis, line by line, with intervals; crosses where seeds diverged."""
+    traces, failed, drawn, values = [], [], drawn_lines(curve, styles), curve[scale]
     for position, (style, rows) in enumerate(drawn):
-        shift = 2 ** (DODGE_OCTAVES * (position - (len(drawn) - 1) / 2))
-        traces.append(_curve(style, rows.sort_values("depth"), shift))
-        failed.append(rows.assign(place=rows["depth"] * shift)[rows["diverged"] > 0])
+        shift = DODGE_OCTAVES * (position - (len(drawn) - 1) / 2)
+        placed = rows.sort_values(scale).assign(place=aside(scale, rows[scale], shift, values))
+        traces.append(_curve(style, placed, scale))
+        failed.append(placed[placed["diverged"] > 0])
     traces += [_crosses(pd.concat(failed))] if (curve["diverged"] > 0).any() else []
-    ends = [curve["depth"].min() * 0.94, curve["depth"].max() * 1.06]
+    outermost = pd.Series([values.min(), values.max()])
+    ends = [float(aside(scale, outermost, sign * MARGIN_OCTAVES, values)[end]) for end, sign in ((0, -1), (1, 1))]
     traces += [_level(ends, level, dash, name) for level, dash, name in _levels(curve, baselines)]
-    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+    shown = layout(value_axis(scale, values), error_axis(words))
+    return {"data": traces, "layout": shown, "note": left_out(curve, styles)}
 
 
-def _curve(style: LineStyle, rows: pd.DataFrame, shift: float) -> dict[str, Any]:
+def _curve(style: LineStyle, rows: pd.DataFrame, scale: str) -> dict[str, Any]:
     error = (1 - rows["mean"]).clip(lower=MIN_ERROR)
     hover = [
-        f"{escape(style.label)}, depth {depth}<br>{interval(mean, low, high)}<br>{seeds} seeds, {diverged} diverged"
-        for depth, mean, low, high, seeds, diverged in rows[
-            ["depth", "mean", "low", "high", "seeds", "diverged"]
+        f"{escape(style.label)}, {scale.replace('_', ' ')} {value:g}<br>{interval(mean, low, high)}<br>{seeds} seeds, "
+        f"{diverged} diverged"
+        for value, mean, low, high, seeds, diverged in rows[
+            [scale, "mean", "low", "high", "seeds", "diverged"]
         ].itertuples(index=False)
     ]
     return {
         "type": "scatter",
         "mode": "lines+markers",
         **looks(style),
-        "x": (rows["depth"] * shift).tolist(),
+        "x": rows["place"].tolist(),
         "y": error.tolist(),
         "error_y": {
             "type": "data",
@@ -172,7 +157,8 @@ def band_chart(bands: pd.DataFrame, curve: pd.DataFrame, styles: LineStyles, wor
                 "marker": look["marker"],
             },
         ]
-    return {"data": traces, "layout": layout(depth_axis(curve["depth"].tolist()), error_axis(words))}
+    shown = layout(depth_axis(curve["depth"].tolist()), error_axis(words))
+    return {"data": traces, "layout": shown, "note": left_out(bands, styles)}
 
 
 def faded(color: str) -> str:
@@ -269,7 +255,7 @@ def point_chart(
         }
         for style, part in drawn_lines(rows, styles)
     ]
-    return {"data": traces, "layout": layout(x[1], y[1])}
+    return {"data": traces, "layout": layout(x[1], y[1]), "note": left_out(rows, styles)}
 
 
 def hover_of(row: dict[Any, Any], names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from study.analysis.comparison import paired_comparisons
 from study.analysis.scores import comparable
 from study.config import CONFIRM, HOUSEKEEPING, TrialConfig
-from study.report.blocks import Block, Section, number, table
+from study.report.blocks import Block, Section, distinct, number, table
 from study.report.charts import dot_chart
 from study.report.lines import line_names
 from study.report.opened_run import BASELINES, OpenedRun
@@ -26,7 +26,6 @@ OTHERWISE_NOTE = (
     "Settings of the confirmed trials that are not the same in both runs, in how many of the compared cells: the "
     "differences may come from these."
 )
-MAX_VALUES = 3
 
 
 def compare_section(run: OpenedRun, other: OpenedRun) -> Section:
@@ -85,16 +84,10 @@ def _otherwise(both: pd.DataFrame, axes: list[str], runs: tuple[str, str]) -> Bl
     for name in fields:
         apart = mine[name] != theirs[name]
         if apart.any():
-            values = [_listed(side.loc[apart, name]) for side in (mine, theirs)]
+            values = [distinct(side.loc[apart, name]) for side in (mine, theirs)]
             rows.append([name.replace("_", " "), f"{int(apart.sum())} of {len(shared)}", *values])
     title = "What else differs between the compared cells"
     return Block(title, OTHERWISE_NOTE if rows else "No setting.", columns=["setting", "cells", *runs], rows=rows)
-
-
-def _listed(values: "pd.Series[Any]") -> str:
-    """The distinct values, or the first of many."""
-    distinct = [number(value) for value in values.drop_duplicates().tolist()]
-    return ", ".join(distinct[:MAX_VALUES]) + (", …" if len(distinct) > MAX_VALUES else "")
 
 
 def _labels(run: OpenedRun, other: OpenedRun) -> tuple[str, str]:

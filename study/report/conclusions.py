@@ -24,6 +24,11 @@ def conclusions_of(run: OpenedRun, part: Part) -> list[str]:
     return [sentence for sweep in shipped if results for sentence in sweep.conclusions(results)]
 
 
+def headline_of(run: OpenedRun, part: Part) -> str:
+    """The answer in plain words: what the sweep's own rule concludes, or the line that any sweep has."""
+    return " ".join(conclusions_of(run, part)) or part.headline
+
+
 def _results(run: OpenedRun, part: Part) -> Iterator[CellResult]:
     rows = scored(part.trials, ["cell", "phase", "trial_id"])
     rows = rows[rows["phase"] == CONFIRM]

@@ -9,21 +9,9 @@ import pandas as pd
 from study.analysis.cost import cost_table, divergence_map, expected_best_by_trials, pareto_front
 from study.analysis.scores import FAULTS, at_chance, scored
 from study.config import CONFIRM, SEARCH
+from study.report.axes import Layout, aside, error_axis, log_axis, titled, value_axis
 from study.report.blocks import DASH, Block, Section, seconds, table
-from study.report.charts import (
-    HELPER_COLOR,
-    Layout,
-    depth_axis,
-    drawn_lines,
-    error_axis,
-    escape,
-    hover_of,
-    layout,
-    log_axis,
-    looks,
-    point_chart,
-    titled,
-)
+from study.report.charts import HELPER_COLOR, drawn_lines, escape, hover_of, layout, left_out, looks, point_chart
 from study.report.lines import MIN_ERROR, line_names
 from study.report.opened_run import OpenedRun
 from study.report.part import Part
@@ -40,7 +28,9 @@ COST_NOTE = (
 )
 PHASES_NOTE = " Search trials and confirmations are apart, for they do not train alike."
 PARETO_NOTE = "Confirmed cells; those on the front, which no other cell beats at less cost, are listed below."
-MAP_NOTE = "Each search trial at its depth and learning rate. Crosses diverged or failed; open marks stayed at chance."
+MAP_NOTE = (
+    "Each search trial at its {scale} and learning rate. Crosses diverged or failed; open marks stayed at chance."
+)
 
 
 def cost_section(run: OpenedRun, part: Part, anchor: str) -> Section:
@@ -92,28 +82,35 @@ def _divergence(run: OpenedRun, part: Part) -> Iterator[Block]:
     searched = trials[(trials["phase"] == SEARCH) & (trials["learning_rate"] > 0)]
     if "learning_rate" not in run.knobs or searched.empty:
         return
+    scales = part.scales_of(searched)
+    if scales:
+        yield _map(part, searched, scales[0])
     counts = divergence_map(part.trials, "learning_rate", by=["depth"])
-    note = MAP_NOTE
+    if counts["diverged"].any():
+        columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
+        few = counts[counts["diverged"] > 0]
+        yield table("Bins with divergence", few, columns | {"trials": "trials"}, folded=True)
+
+
+def _map(part: Part, searched: pd.DataFrame, scale: str) -> Block:
+    """Search trials along learning rate and a numeric axis."""
+    note = MAP_NOTE.format(scale=scale.replace("_", " "))
     if len(searched) > MAX_POINTS:
         note += f" {MAX_POINTS:,} of {len(searched):,} trials, drawn at random."
         searched = searched.sample(MAX_POINTS, random_state=0)
     names = ["cell", "learning_rate", "status", "val_accuracy"]
     hover = [hover_of(row, names) for row in searched.to_dict("records")]
     x = ("learning_rate", log_axis("learning rate (log scale)", searched["learning_rate"]))
-    chart = point_chart(searched, part.styles, x, ("depth", depth_axis(searched["depth"].tolist())), hover)
-    for position, (trace, (style, rows)) in enumerate(
-        zip(chart["data"], drawn_lines(searched, part.styles), strict=True)
-    ):
-        trace["y"] = (rows["depth"] * 2 ** (MAP_DODGE * (position - len(chart["data"]) / 2))).tolist()
+    styles, values = part.styles_by(scale), searched[scale]
+    chart = point_chart(searched, styles, x, (scale, value_axis(scale, values)), hover)
+    for position, (trace, (style, rows)) in enumerate(zip(chart["data"], drawn_lines(searched, styles), strict=True)):
+        shift = MAP_DODGE * (position - len(chart["data"]) / 2)
+        trace["y"] = aside(scale, rows[scale], shift, values).tolist()
         failed = rows["status"].isin(["diverged", *FAULTS])
         untrained = at_chance(rows["val_accuracy"].astype(np.float64), rows["chance"])
         symbol = style.marker.plotly
         trace["marker"]["symbol"] = np.select([failed, untrained], ["x-thin-open", f"{symbol}-open"], symbol).tolist()
-    yield Block("Where training diverges", note, chart)
-    if counts["diverged"].any():
-        columns = {"depth": "depth", "low": "learning rate from", "high": "to", "share": "share that diverged"}
-        few = counts[counts["diverged"] > 0]
-        yield table("Bins with divergence", few, columns | {"trials": "trials"}, folded=True)
+    return Block("Where training diverges", note, chart)
 
 
 def _expected(run: OpenedRun, part: Part) -> Block:
@@ -127,7 +124,8 @@ def _expected(run: OpenedRun, part: Part) -> Block:
         return Block(title, f"Not shown: {refusal}.")
     traces = list(_expected_traces(part, curves, axes))
     note = f"The unbiased estimator, over {plural(curves[axes].drop_duplicates().shape[0], 'cell')}."
-    return Block(title, note, {"data": traces, "layout": layout(titled("search trials"), titled(f"best {WORDS}"))})
+    shown = layout(titled("search trials"), titled(f"best {WORDS}"))
+    return Block(title, note, {"data": traces, "layout": shown, "note": left_out(curves, part.styles)})
 
 
 def _expected_traces(part: Part, curves: pd.DataFrame, axes: list[str]) -> Iterator[Layout]:

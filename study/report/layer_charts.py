@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.report.axes import Layout, log_axis, titled
 from study.report.blocks import Chart
-from study.report.charts import FRAME_HEIGHT, Layout, drawn_lines, escape, faded, layout, log_axis, looks, titled
+from study.report.charts import FRAME_HEIGHT, drawn_lines, escape, faded, layout, left_out, looks
 from study.report.lines import LineStyle, LineStyles
 
 MAX_LAYERS, MAX_EPOCHS = 128, 40  # A heat map of more cells shows no more; layers and epochs are thinned evenly.
@@ -19,7 +20,7 @@ LAYER_AXIS = titled("layer (0: stem; loss at the right)")
 
 def profile_chart(profiles: pd.DataFrame, styles: LineStyles, column: str, y: Layout) -> Chart:
     """A column against layer, line by line."""
-    return {"data": _line_traces(profiles, styles, "layer", column), "layout": layout(LAYER_AXIS, y)}
+    return _line_chart(profiles, styles, column, ("layer", LAYER_AXIS), y)
 
 
 def singular_value_chart(profiles: pd.DataFrame, styles: LineStyles) -> Chart:
@@ -29,34 +30,36 @@ def singular_value_chart(profiles: pd.DataFrame, styles: LineStyles) -> Chart:
     for style, rows in drawn_lines(profiles.sort_values("layer"), styles):
         shared = {"type": "scatter", "legendgroup": escape(style.label), "x": rows["layer"].tolist()}
         edge = {**shared, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        mean = {"y": _numbers(rows["singular_value_mean"]), "hovertemplate": "layer %{x}: mean %{y:.3g}"}
+        mean = {"y": json_numbers(rows["singular_value_mean"]), "hovertemplate": "layer %{x}: mean %{y:.3g}"}
         traces += [
             {**edge, "y": _positive(rows["singular_value_min"])},
             {**edge, "y": _positive(rows["singular_value_max"]), "fill": "tonexty", "fillcolor": faded(style.color)},
             {**shared, **_marked(style), **mean},
         ]
-    return {"data": traces, "layout": layout(LAYER_AXIS, y)}
+    return {"data": traces, "layout": layout(LAYER_AXIS, y), "note": left_out(profiles, styles)}
 
 
 def epoch_chart(growth: pd.DataFrame, styles: LineStyles, column: str, y: Layout) -> Chart:
     """A column against epoch, line by line."""
-    return {"data": _line_traces(growth, styles, "epoch", column), "layout": layout(titled("epoch"), y)}
+    return _line_chart(growth, styles, column, ("epoch", titled("epoch")), y)
 
 
-def _line_traces(frame: pd.DataFrame, styles: LineStyles, x: str, column: str) -> list[Layout]:
-    """Lines of `column` against `x`; none where the column is null."""
-    return [
+def _line_chart(frame: pd.DataFrame, styles: LineStyles, column: str, axis: tuple[str, Layout], y: Layout) -> Chart:
+    """Lines of `column` against the axis; none where the column is null."""
+    x, shown = axis
+    traces = [
         {
             "type": "scatter",
             **_marked(style),
             "connectgaps": x == "layer",  # residual nets have an error at block outputs only
             "x": rows[x].tolist(),
-            "y": _numbers(rows[column]),
+            "y": json_numbers(rows[column]),
             "hovertemplate": f"{x} %{{x}}: %{{y:.3g}}",
         }
         for style, rows in drawn_lines(frame.sort_values(x), styles)
         if rows[column].notna().any()
     ]
+    return {"data": traces, "layout": layout(shown, y), "note": left_out(frame, styles)}
 
 
 def _marked(style: LineStyle) -> Layout:
@@ -78,7 +81,7 @@ def heat_maps(profiles: pd.DataFrame, styles: LineStyles, column: str, words: st
             {
                 **{"type": "heatmap", "coloraxis": "coloraxis", "name": escape(style.label)},
                 **{"x": grid.columns.tolist(), "y": [str(epoch) for epoch in grid.index]},
-                "z": [_numbers(row) for _, row in grid.iterrows()],
+                "z": [json_numbers(row) for _, row in grid.iterrows()],
                 **{"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"},
                 "hovertemplate": "layer %{x}, epoch %{y}: %{z:.2f}",
             }
@@ -96,20 +99,21 @@ def heat_maps(profiles: pd.DataFrame, styles: LineStyles, column: str, words: st
 
 def thinned(grid: pd.DataFrame) -> pd.DataFrame:
     """A grid of epochs by layers with at most MAX_EPOCHS rows and MAX_LAYERS columns, evenly chosen, ends kept."""
-    rows, columns = (_evenly(size, most) for size, most in zip(grid.shape, (MAX_EPOCHS, MAX_LAYERS), strict=True))
+    rows, columns = (evenly(size, most) for size, most in zip(grid.shape, (MAX_EPOCHS, MAX_LAYERS), strict=True))
     return grid.iloc[rows, columns]
 
 
-def _evenly(size: int, most: int) -> list[int]:
+def evenly(size: int, most: int) -> list[int]:
+    """Choose at most so many places of `size`, evenly, ends kept."""
     if size <= most:
         return list(range(size))
     return [int(index) for index in np.unique(np.linspace(0, size - 1, most).round().astype(int))]
 
 
-def _numbers(values: "pd.Series[float]") -> list[float | None]:
+def json_numbers(values: "pd.Series[float]") -> list[float | None]:
     """Four digits each; null where there is none, for JSON knows no NaN."""
     return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.astype(np.float64)]
 
 
 def _positive(values: "pd.Series[float]") -> list[float | None]:
-    return _numbers(values.astype(np.float64).clip(lower=MIN_VALUE))
+    return json_numbers(values.astype(np.float64).clip(lower=MIN_VALUE))

@@ -11,14 +11,14 @@ import pandas as pd
 
 from study.analysis.propagation import LAYER_COLUMNS, growth_per_layer, last_epoch, layer_profiles
 from study.config import CONFIRM
+from study.report.axes import log_axis, titled
 from study.report.blocks import Block, Section, table
-from study.report.charts import log_axis, titled
 from study.report.layer_charts import epoch_chart, heat_maps, profile_chart, singular_value_chart, thinned
 from study.report.lines import LineStyles, line_names
-from study.report.opened_run import OpenedRun
+from study.report.opened_run import OpenedRun, most_wanted
 from study.report.part import Part
 
-MAP_BYTES = 1_000_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
+MAP_BYTES = 800_000  # All heat maps of the page together: with plotly's 5 MB and the trials it stays under 8 MB.
 MAPPED = {
     "error_ratio": "error over that of the top layer (log10)",
     "factor": "modulation factor (log10)",
@@ -105,13 +105,6 @@ def _blocks_of_depth(profiles: pd.DataFrame, styles: LineStyles, depth: int, *, 
         for title, (chart, note) in charts.items()
         if chart["data"]
     ]
-
-
-def most_wanted(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials in the order in which the page keeps them: confirmed ones first, then the most accurate."""
-    ranked = trials.assign(searched=trials["phase"] != CONFIRM)
-    order = ["searched", "val_accuracy"]
-    return ranked.sort_values(order, ascending=[True, False], kind="stable").drop(columns="searched")
 
 
 def trial_maps(run: OpenedRun, trials: pd.DataFrame) -> dict[str, Any]:

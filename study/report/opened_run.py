@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow as pa
 
 from study.analysis.curves import Baselines
+from study.analysis.learning import MEASURES, learning_curves
 from study.analysis.scores import comparable, select
 from study.config import CONFIRM, SEARCH, Proxy
-from study.records import locate_run, read_arrow
+from study.records import locate_run, read_arrow, train_images_of
 from study.report.part import LINEAR, NEIGHBOR, Part
 from study.search.optuna_trials import all_failed
 from study.store.run_file import read_run_file
@@ -168,6 +169,11 @@ class OpenedRun:
         whole = int((rows["phase"] == CONFIRM).sum()) >= self.confirmations_of(cell)
         return whole or all_failed(searched.to_dict("records"), self.objectives)
 
+    def learning_curves(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """`study.analysis.learning.learning_curves` of these trials."""
+        epochs = self.epochs(trials["trial_id"].tolist(), ("epoch", *MEASURES))
+        return learning_curves(trials, epochs, train_images=train_images_of(self.facts))
+
     def epochs(self, trial_ids: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
         """Read `epochs` of these trials: trial_id and those of the named columns that the table has."""
         return self._rows("epochs", trial_ids, columns)
@@ -187,3 +193,10 @@ class OpenedRun:
 def open_run(run: str | Path | Storage) -> OpenedRun:
     """Open a run by name under results/, path or URI; ValueError when there is none."""
     return OpenedRun.at(run if isinstance(run, Storage) else locate_run(run))
+
+
+def most_wanted(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials in the order in which the page keeps them: confirmed ones first, then the most accurate."""
+    ranked = trials.assign(searched=trials["phase"] != CONFIRM)
+    order = ["searched", "val_accuracy"]
+    return ranked.sort_values(order, ascending=[True, False], kind="stable").drop(columns="searched")

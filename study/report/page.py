@@ -7,6 +7,7 @@ escapes, and the page's script puts them into the document as text. A content se
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -22,11 +23,14 @@ from study.report.blocks import Block, Section
 from study.report.caveats import caveats_of
 from study.report.commands import commands_of
 from study.report.compare import compare_section
-from study.report.conclusions import conclusions_of
+from study.report.conclusions import headline_of
 from study.report.costs import cost_section
-from study.report.layers import MAPPED, layer_section, most_wanted, trial_maps
-from study.report.opened_run import OpenedRun
+from study.report.layers import MAPPED, layer_section, trial_maps
+from study.report.learning import kept_curves, learning_section, packed_curves, trial_chart
+from study.report.opened_run import OpenedRun, most_wanted
+from study.report.optuna_figures import optuna_section
 from study.report.part import Part
+from study.report.recipes import recipe_blocks
 from study.report.sections import comparison_section, curve_section, picture
 from study.report.tuning import tuning_section
 from study.store.storage import Storage
@@ -40,18 +44,20 @@ DIGITS = 5
 FAILED = "This section could not be made ({kind}: {message}). The rest of the page does not depend on it."
 
 
-def write_report(storage: Storage, other: OpenedRun | None = None) -> str:
-    """Write the page of a run beside its tables; returns its full name."""
-    storage.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
-    return storage.sub(REPORT).location
+def write_report(storage: Storage, other: OpenedRun | None = None, folder: Storage | None = None) -> str:
+    """Write the page of a run beside its tables, or in another folder; returns its full name."""
+    folder = folder or storage
+    folder.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
+    return folder.sub(REPORT).location
 
 
 def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
     """The page of a run, finished or still going; beside `other` where one is given."""
-    parts = [_part(run, part, number) for number, part in enumerate(run.parts)]
+    curves = kept_curves(run)
+    parts = [_part(run, part, number, curves) for number, part in enumerate(run.parts)]
     charts: list[Any] = []
     for part in parts:
-        part["hero"] = _with_chart(part["hero"], charts)
+        part["hero"] = [_with_charts(block, charts) for block in part["hero"]]
         part["sections"] = [_section(section, charts) for section in part["sections"]]
     compared = None if other is None else _section(compare_section(run, other), charts)
     loader = PackageLoader("study.report")
@@ -68,30 +74,39 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
         place=place_of(run),
         plotly=get_plotlyjs(),
         data=embedded(
-            {"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED}
+            {
+                **{"charts": charts, "trials": trial_table(run), "maps": trial_maps(run, run.trials), "mapped": MAPPED},
+                **{"curves": packed_curves(curves), "trialChart": trial_chart()},
+            }
         ),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _part(run: OpenedRun, part: Part, number: int) -> dict[str, Any]:
+def _part(run: OpenedRun, part: Part, number: int, curves: pd.DataFrame) -> dict[str, Any]:
     """All of one data set: answer, picture, warnings, sections."""
     makers: dict[str, tuple[str, Callable[[str], Section]]] = {
         "accuracy": ("Accuracy", lambda anchor: curve_section(part, anchor)),
         "comparisons": ("Comparisons", lambda anchor: comparison_section(part, anchor)),
         "mattered": ("What mattered", lambda anchor: tuning_section(run, part, anchor)),
         "cost": ("Cost", lambda anchor: cost_section(run, part, anchor)),
+        "learning": ("Learning curves", lambda anchor: learning_section(part, curves, anchor)),
+        "optuna": ("Searches", lambda anchor: optuna_section(run, part, anchor)),
         "isometry": ("Isometry", lambda anchor: layer_section(run, part, anchor)),
     }
     sections = [_or_failure(title, f"{name}-{number}", make) for name, (title, make) in makers.items()]
     return {
         "dataset": part.dataset,
-        "conclusions": " ".join(conclusions_of(run, part)),
+        "headline": headline_of(run, part),
         "answer": part.answer,
-        "hero": picture(part),
+        "hero": [_titled(picture(part), part), *recipe_blocks(run, part)],
         "warnings": caveats_of(run, part),
         "sections": sections,
     }
+
+
+def _titled(block: Block, part: Part) -> Block:
+    return replace(block, title=f"Validation accuracy, confirmed, on {part.dataset}")
 
 
 def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Section:
@@ -99,27 +114,28 @@ def _or_failure(title: str, anchor: str, make: Callable[[str], Section]) -> Sect
     try:
         return make(anchor)
     except Exception as error:  # whatever it is: a reader of the other sections has no use for a traceback
-        return Section(anchor, title, FAILED.format(kind=type(error).__name__, message=str(error) or "no message"))
+        why = FAILED.format(kind=type(error).__name__, message=str(error) or "no message")
+        return Section(anchor, title, blocks=[Block("Not shown", why)])
 
 
 def _section(section: Section, charts: list[Any]) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for group, blocks in groupby(section.blocks, key=lambda block: block.group):
-        shown = [_with_chart(block, charts) for block in blocks]
+        shown = [_with_charts(block, charts) for block in blocks]
         items += [{"group": group, "blocks": shown}] if group else [{"group": "", "blocks": [one]} for one in shown]
     return {"anchor": section.anchor, "title": section.title, "intro": section.intro, "items": items}
 
 
-def _with_chart(block: Block, charts: list[Any]) -> dict[str, Any]:
-    """A block for the template, its chart moved to `charts` and named by its place there."""
-    if block.chart is not None:
-        charts.append(block.chart)
-    place = len(charts) - 1 if block.chart is not None else None
-    height = (block.chart or {}).get("layout", {}).get("height", 0)
-    return {
-        **{name: getattr(block, name) for name in ("title", "note", "columns", "rows", "folded")},
-        **{"chart": place, "height": height},
-    }
+def _with_charts(block: Block, charts: list[Any]) -> dict[str, Any]:
+    """A block for the template, its charts moved to `charts` and named by their places there."""
+    own = {"": block.chart} if block.chart is not None else block.charts
+    places = {name: len(charts) + place for place, name in enumerate(own)}
+    charts += own.values()
+    height = max((chart["layout"].get("height", 0) for chart in own.values()), default=0)
+    kept = ("title", "note", "columns", "rows", "folded")
+    curves = any("curve" in trace for chart in own.values() for trace in chart["data"])
+    shown = {"charts": places, "height": height, "curves": curves}
+    return {name: getattr(block, name) for name in kept} | shown
 
 
 def state_of(run: OpenedRun) -> str:

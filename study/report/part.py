@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from study.analysis.comparison import contrast_of
 from study.analysis.curves import Baselines, depth_curve
+from study.analysis.headline import headline
 from study.analysis.outcomes import training_outcomes
 from study.analysis.sentence import Findings, pairs_of, sentence
 from study.analysis.trainability import trainability_limits
@@ -72,10 +74,27 @@ class Part:
         ends = test[[*self.names, "mean", "low", "high"]]
         return self.curve.merge(ends, on=self.names, how="left", suffixes=("", "_test"))
 
+    def scales_of(self, frame: pd.DataFrame) -> list[str]:
+        """The numeric axes with several values in a table, as the sweep declares them: what is drawn against."""
+        return [
+            name
+            for name in self.axes
+            if frame[name].nunique() > 1 and is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
+        ]
+
+    def lines_by(self, scale: str) -> list[str]:
+        """The axes that make lines against one of them; depth is none where it has one value."""
+        one_depth = self.trials["depth"].nunique() == 1
+        return [name for name in self.axes if name != scale and not (name == "depth" and one_depth)]
+
+    def styles_by(self, scale: str) -> LineStyles:
+        """How each line looks that is drawn against an axis."""
+        return self.styles if scale == "depth" else LineStyles.of(self.trials, self.lines_by(scale))
+
     @property
     def has_depths(self) -> bool:
         """Whether there is a line to draw against depth."""
-        return "depth" in self.axes and bool(self.curve["depth"].nunique() > 1)
+        return "depth" in self.scales_of(self.curve)
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -92,8 +111,17 @@ class Part:
         """`trainability_limits` of each line."""
         return trainability_limits(self.trials, by=self.lines)
 
+    @property
+    def findings(self) -> Findings:
+        """The tables that the answer takes its words from."""
+        return Findings(self.trials, self.names, self.contrast or "", self.curve, self.pairs, self.outcomes)
+
+    @cached_property
+    def headline(self) -> str:
+        """The answer to the sweep's question in one plain line (`study.analysis.headline`)."""
+        return headline(self.findings)
+
     @cached_property
     def answer(self) -> str:
-        """The sentence that answers the sweep's question (`study.analysis.answer`)."""
-        found = Findings(self.trials, self.names, self.contrast or "", self.curve, self.pairs, self.outcomes)
-        return sentence(found, self.levels.get(LINEAR), self.levels.get(NEIGHBOR))
+        """The numbers behind the answer, in a sentence (`study.analysis.answer`)."""
+        return sentence(self.findings, self.levels.get(LINEAR), self.levels.get(NEIGHBOR))

@@ -73,22 +73,34 @@ def curve_section(part: Part, anchor: str) -> Section:
     """The numbers, what became of the seeds, trainability limits and fits of the loss."""
     if part.curve.empty:
         return Section(anchor, "Accuracy", NOT_YET)
-    blocks = [_numbers(part), *_outcomes(part)]
+    first, *others = part.scales_of(part.curve) or [""]
+    blocks = [*(_against(part, scale) for scale in others), _numbers(part), *_outcomes(part)]
     if part.has_depths:
         blocks += [_limits(part), *_fits(part)]
-    return Section(anchor, "Accuracy against depth" if part.has_depths else "Accuracy", CURVE_NOTE, blocks)
+    return Section(anchor, f"Accuracy against {_words(first)}" if first else "Accuracy", CURVE_NOTE, blocks)
 
 
 def picture(part: Part) -> Block:
-    """The one picture that answers the question."""
+    """The one picture that answers the question: against the first numeric axis that the sweep compares."""
     if part.curve.empty:
         return Block("", NOT_YET)
-    if part.has_depths:
-        return Block("Depth curves", "", curve_chart(part.curve, part.styles, WORDS, part.levels))
+    scales = part.scales_of(part.curve)
+    if scales:
+        return _against(part, scales[0])
     ranked = part.curve.sort_values("mean", ascending=False)
-    labels = line_names(ranked, part.names).tolist()
+    several = [name for name in part.names if ranked[name].nunique(dropna=False) > 1] or part.names
+    labels = line_names(ranked, several).tolist()
     chart = dot_chart(labels, ranked, ("mean", "low", "high"), WORDS, styles=part.styles.of_rows(ranked))
     return Block("Cells", "Best first.", chart)
+
+
+def _against(part: Part, scale: str) -> Block:
+    chart = curve_chart(part.curve, part.styles_by(scale), WORDS, part.levels, scale)
+    return Block(f"Accuracy against {_words(scale)}", "", chart)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _numbers(part: Part) -> Block:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from study.analysis.comparison import MARGIN
 from study.analysis.cost import non_dominated
 from study.analysis.curves import depth_curve
 from study.analysis.scores import cell_name
-from study.analysis.words import is_clear, is_level, share_words
+from study.analysis.words import is_clear, is_level
 from study.report.caveats import caveats_of
-from study.report.conclusions import conclusions_of
+from study.report.cell_table import MARK, cell_table
+from study.report.conclusions import headline_of
 from study.report.figures import depth_curve_figure, save_figure
 from study.report.opened_run import OpenedRun
 from study.report.part import LINEAR, NEIGHBOR, Part
@@ -29,9 +29,9 @@ from study.terminal import plural
 FIGURE = "depth_curve"
 HEADING = "\n{title}: confirmed validation accuracy, mean and 95 % interval over seeds\n"
 NOTE = (
-    "\nMean over all seeds, a diverged one as chance. Trained: the seeds that reach half of the way from chance to "
-    "1, the exact interval of their share, and their mean. Test: mean test accuracy of all seeds. Slope: of the "
-    "recipe's activation, 0 for ReLU. " + SEEDS_ONLY
+    "\nMean over all seeds, a diverged one as chance. Trained: the seeds that reach half of the way from chance to 1. "
+    "Test: mean test accuracy. Slope: of the activation for negative inputs, 0 for ReLU. The page has the rest. "
+    + SEEDS_ONLY
 )
 BASELINE_LINES = {
     LINEAR: "Linear baseline (logistic regression on the pixels{mark}): {validation_accuracy:.3f}.",
@@ -44,8 +44,7 @@ trials = pd.read_parquet("{trials}")
 for metric in ("val_accuracy", "test_accuracy"):
     print(depth_curve(trials, by={axes}, metric=metric).to_string())"""
 
-BAR_CELLS, MAX_BARS = 30, 40
-FILLED, EMPTY, MARK = "█", "·", "│"  # the mark is the linear baseline, as the note under the bars says
+MAX_FRONT = 40
 TRAINED = "reaches half of the way from chance to 1"
 LIMITS = {
     "logistic": f"{TRAINED} in half of the seeds at depth {{limit:.0f}} [{{low}}, {{high}}]",
@@ -60,41 +59,50 @@ LIMITS = {
 }
 
 
-def print_summary(storage: Storage, console: Console) -> None:
-    """Print what `print_text` does, draw the depth curve of each data set beside the tables, and say where it is."""
-    run = OpenedRun.at(storage)
-    print_text(run, console)
+def print_summary(run: OpenedRun, console: Console) -> None:
+    """Print the numbers, draw the depth curve of each data set beside the tables, and say where it is."""
+    _print_numbers(run, console)
     for part in run.parts:
         figure = depth_curve_figure(part.curve, part.baselines, _title(run, part), part.styles)
         name = f"{FIGURE}.png" if "dataset" not in run.axes else safe_name(f"{FIGURE}-{part.dataset}.png")
-        _store_figure(figure, storage, name)
-        console.print(f"Figure: {storage.sub(name).location}", markup=False, soft_wrap=True)
+        _store_figure(figure, run.storage, name)
+        console.print(f"Figure: {run.storage.sub(name).location}", markup=False, soft_wrap=True)
     console.print("The numbers, in pandas:\n")
     axes = run.axes or ["cell"]
-    console.print(PANDAS.format(trials=storage.sub("trials").location, axes=axes), markup=False, soft_wrap=True)
+    console.print(PANDAS.format(trials=run.storage.sub("trials").location, axes=axes), markup=False, soft_wrap=True)
 
 
 def print_text(run: OpenedRun, console: Console) -> None:
-    """Print a run, finished or still going, one data set after the other."""
+    """Print a run, finished or still going: the numbers, and last the answer."""
+    _print_numbers(run, console)
+    print_answer(run, console)
+
+
+def print_answer(run: OpenedRun, console: Console) -> None:
+    """Print the answer to the sweep's question, a plain line for each data set."""
     for part in run.parts:
-        if len(part.curve):
+        words = f"{part.dataset}: {headline_of(run, part)}" if len(run.parts) > 1 else headline_of(run, part)
+        console.print(f"\n{words}", markup=False, highlight=False, style="bold")
+    if run.trials.empty:
+        console.print(f"{run.name}: nothing is finished yet.", markup=False)
+
+
+def _print_numbers(run: OpenedRun, console: Console) -> None:
+    """Print the statistics of one data set after the other."""
+    for part in run.parts:
+        table = cell_table(part, console.width) if len(part.curve) else ""
+        if table:
             console.print(HEADING.format(title=_title(run, part)), markup=False)
-            console.print(_table(part.tested_curve, part.names))
-            console.print()
-            console.print(_plot(part))
+            console.print(table, markup=False, soft_wrap=True)
             console.print(NOTE, markup=False)
         else:
             console.print(f"\n{_title(run, part)}\n", markup=False)
-        for line in _baselines(part, marked=len(part.curve) > 0):
+        for line in _baselines(part, marked=MARK in table):
             console.print(line, markup=False)
-        for sentence in conclusions_of(run, part):
-            console.print(sentence, markup=False)
         console.print(f"{part.answer}\n", markup=False)
         measured = (_limits(part), _verdicts(part), twin_lines(run, part), _published(run, part), _front(run, part))
         for line in chain(*measured, _distrust(run, part)):
             console.print(line, markup=False)
-    if run.trials.empty:
-        console.print(f"{run.name}: nothing is finished yet.", markup=False)
 
 
 def _baselines(part: Part, *, marked: bool) -> Iterator[str]:
@@ -107,50 +115,6 @@ def _baselines(part: Part, *, marked: bool) -> Iterator[str]:
 
 def _title(run: OpenedRun, part: Part) -> str:
     return f"{run.name} on {part.dataset}"
-
-
-def _table(curve: pd.DataFrame, names: list[str]) -> Table:
-    """Confirmed means with intervals: the last name across, the others down."""
-    *down, across = names
-    columns = curve[across].drop_duplicates().tolist()
-    table = Table(box=None, pad_edge=False)
-    for heading in (" ".join(down), *(cell_name(pd.Series({across: value}), [across]) for value in columns)):
-        table.add_column(heading, overflow="fold")
-    for values, row in curve.groupby(down or (lambda _: ""), sort=False):
-        cells = row.set_index(across, drop=False)
-        name = " ".join(map(str, values)) if isinstance(values, tuple) else str(values)
-        table.add_row(name, *(_cell(cells.loc[column]) if column in cells.index else "-" for column in columns))
-    return table
-
-
-def _cell(cell: Any) -> str:
-    """Mean, interval, seeds that trained, mean on the test images, seeds that diverged, slope: a line each."""
-    interval = "" if pd.isna(cell["low"]) else f"\n[{cell['low']:.3f}, {cell['high']:.3f}]"
-    alone = f": {cell['trained_mean']:.3f}" if 0 < cell["trained"] < cell["seeds"] else ""
-    diverged = f"\n{cell['diverged']} of {cell['seeds']} diverged" if cell["diverged"] else ""
-    slope = "" if pd.isna(cell["activation_slope"]) else f"\nslope {cell['activation_slope']:g}"
-    test = "" if pd.isna(cell["mean_test"]) else f"\ntest {cell['mean_test']:.3f}"
-    return f"{cell['mean']:.3f}{interval}\ntrained {share_words(cell)}{alone}{test}{diverged}{slope}"
-
-
-def _plot(part: Part) -> Table:
-    """A bar from 0 to 1 for each cell, depths of one line together, with a mark at the linear baseline."""
-    names = [*part.lines, *(["depth"] if "depth" in part.axes else [])] or ["cell"]
-    table = Table(box=None, pad_edge=False, show_header=False)
-    shown = part.curve.sort_values(names).head(MAX_BARS)
-    for _, cell in shown.iterrows():
-        table.add_row(cell_name(cell, names), _bar(cell["mean"], part.levels.get(LINEAR)), f"{cell['mean']:.3f}")
-    if len(part.curve) > MAX_BARS:
-        table.add_row(f"and {len(part.curve) - MAX_BARS} more cells", "", "")
-    return table
-
-
-def _bar(mean: float, baseline: float | None) -> str:
-    filled = round(mean * BAR_CELLS)
-    bar = list(FILLED * filled + EMPTY * (BAR_CELLS - filled))
-    if baseline is not None:
-        bar[min(int(baseline * BAR_CELLS), BAR_CELLS - 1)] = MARK
-    return "".join(bar)
 
 
 def _limits(part: Part) -> Iterator[str]:
@@ -202,7 +166,7 @@ def _front(run: OpenedRun, part: Part) -> Iterator[str]:
         return
     front = non_dominated(part.trials, objectives)
     yield f"\nPareto front of {', '.join(objectives)} (search trials, one seed each):"
-    for _, trial in front.head(MAX_BARS).iterrows():
+    for _, trial in front.head(MAX_FRONT).iterrows():
         reached = ", ".join(f"{name} {trial[name]:.4g}" for name in objectives)
         yield f"- {reached}: {cell_name(trial, run.knobs)}"
 

@@ -40,17 +40,21 @@ def target_blocks(run: OpenedRun, part: Part) -> Iterator[Block]:
 
 
 def twin_lines(run: OpenedRun, part: Part) -> Iterator[str]:
-    """What `target_blocks` says of twins, a line for each net."""
+    """What `target_blocks` says of twins, a line for each net that gets there."""
     epochs = _epochs(run, part)
     twins = pd.DataFrame() if epochs.empty else time_to_twin(part.trials, epochs, by=part.names)
-    if len(twins):
-        yield "\nTime to what the residual twin of the same seed ends with; shares of seeds with exact 95 % intervals:"
-    for _, row in twins.iterrows():
+    if twins.empty:
+        return
+    yield "\nTime to what the residual twin of the same seed ends with; shares of seeds with exact 95 % intervals:"
+    for _, row in twins[twins["reached"] > 0].iterrows():
         share = interval(row["reached"] / row["seeds"], row["reached_low"], row["reached_high"])
         times = f", {row['steps_to_target']:.0f} steps, {seconds(row['seconds_to_target'])}"
         reached = f"{row['reached']} of {row['seeds']} seeds reach {row['target']:.3f} in the mean, {share}"
         known = "" if pd.isna(row["steps_to_target"]) else times
         yield f"- {cell_name(row, part.names)}: {reached}{known}"
+    never = [cell_name(row, part.names) for _, row in twins[twins["reached"] == 0].iterrows()]
+    if never:
+        yield f"- in no seed: {', '.join(never)}"
 
 
 def _epochs(run: OpenedRun, part: Part) -> pd.DataFrame:

@@ -7,8 +7,9 @@ import pandas as pd
 
 from study.analysis.importance import importances
 from study.analysis.tuning import Spaces, best_settings, box_edges, isolation_curves, known_point_wins
+from study.report.axes import log_axis, titled, value_axis
 from study.report.blocks import Block, Section, number, table
-from study.report.charts import depth_axis, dot_chart, drawn_lines, hover_of, log_axis, point_chart, titled
+from study.report.charts import dot_chart, drawn_lines, hover_of, point_chart
 from study.report.importances import importance_blocks
 from study.report.opened_run import OpenedRun
 from study.report.part import Part
@@ -31,14 +32,13 @@ MOVE_NOTE = (
 
 
 def tuning_section(run: OpenedRun, part: Part, anchor: str) -> Section:
-    """Importances against noise, isolation curves, edges, and how the best settings move with depth."""
+    """Importances against noise, isolation curves, edges, and how the best settings move along each numeric axis."""
     if not run.knobs:
         return Section(anchor, "What mattered", "The run searches nothing.")
     spaces = {cell: space for cell, space in run.spaces.items() if cell in set(part.trials["cell"])}
     found = importances(part.trials, spaces, axes=part.axes)
     blocks = [*importance_blocks(found, run.sampler), *_isolation(part, run.knobs), _edges(part, spaces)]
-    if "depth" in part.axes:
-        blocks += [_moves(part, knob, spaces) for knob in run.knobs]
+    blocks += [_moves(part, knob, spaces, scale) for scale in part.scales_of(part.trials) for knob in run.knobs]
     shown = [block for block in blocks if block.chart or block.rows or block.note]
     return Section(anchor, "What mattered", f"{INTRO} {_known_point(part)}".strip(), shown)
 
@@ -50,13 +50,16 @@ def _known_point(part: Part) -> str:
 
 
 def _isolation(part: Part, knobs: list[str]) -> Iterator[Block]:
-    curves = isolation_curves(part.trials, axes=part.axes, knobs=knobs)
+    several = [name for name in part.axes if part.trials[name].nunique(dropna=False) > 1]
+    curves = isolation_curves(part.trials, axes=several, knobs=knobs)
+    if curves.empty:
+        return
     labels = [f"{axis}={value}" for axis, value in zip(curves["axis"], curves["value"], strict=True)]
     points = curves.assign(low=np.nan, high=np.nan)
     chart = dot_chart(labels, points, ("val_accuracy", "low", "high"), "best accuracy")
     hover = ["axis", "value", "val_accuracy", "trials", *knobs]
     chart["data"][0]["text"] = [hover_of(row, hover) for row in curves.to_dict("records")]
-    yield Block("Isolation curves", ISOLATION_NOTE, chart if len(curves) else None)
+    yield Block("Isolation curves", ISOLATION_NOTE, chart)
     columns = {"axis": "axis", "value": "value", "val_accuracy": "best accuracy", "trials": "of trials"}
     settings = {knob: knob.replace("_", " ") for knob in knobs}
     yield table("Best settings for each value", curves, columns | settings | {"trial_id": "trial"}, folded=True)
@@ -76,24 +79,22 @@ def _edges(part: Part, spaces: Spaces) -> Block:
     return table("Edges of boxes", rows, columns, note=EDGE_NOTE)
 
 
-def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
+def _moves(part: Part, knob: str, spaces: Spaces, scale: str) -> Block:
     searched = [cell for cell, space in spaces.items() if knob in space]
     trials = part.trials[part.trials["cell"].isin(searched)]
-    settings = best_settings(trials, by=["depth", *part.lines], knob=knob)
-    words = knob.replace("_", " ")
+    by, styles, words = [scale, *part.lines_by(scale)], part.styles_by(scale), knob.replace("_", " ")
+    settings, title = best_settings(trials, by=by, knob=knob), f"Best {words} by {scale.replace('_', ' ')}"
     if settings.empty:
-        return Block(f"Best {words} by depth", "No finished trial searched it.")
+        return Block(title, "No finished trial searched it.")
     if pd.api.types.is_bool_dtype(settings["best"]) or not pd.api.types.is_numeric_dtype(settings["best"]):
-        columns = {name: name for name in ("depth", *part.lines)} | {"best": words, "val_accuracy": "best accuracy"}
-        return table(f"Best {words} by depth", settings, columns | {"trials": "of trials"}, folded=True)
-    hover = [
-        hover_of(row, ["depth", *part.lines, "best", "val_accuracy", "trials"]) for row in settings.to_dict("records")
-    ]
+        columns = {name: name for name in by} | {"best": words, "val_accuracy": "best accuracy"}
+        return table(title, settings, columns | {"trials": "of trials"}, folded=True)
+    hover = [hover_of(row, [*by, "best", "val_accuracy", "trials"]) for row in settings.to_dict("records")]
     values = pd.concat([settings["least"], settings["most"]])
     wide = values.min() > 0 and values.max() > WIDE * values.min()
     y = ("best", log_axis(words, values) if wide else titled(words))
-    chart = point_chart(settings, part.styles, ("depth", depth_axis(settings["depth"].tolist())), y, hover)
-    for trace, (_, rows) in zip(chart["data"], drawn_lines(settings, part.styles), strict=True):
+    chart = point_chart(settings, styles, (scale, value_axis(scale, settings[scale])), y, hover)
+    for trace, (_, rows) in zip(chart["data"], drawn_lines(settings, styles), strict=True):
         spread = {
             "array": (rows["most"] - rows["best"]).tolist(),
             "arrayminus": (rows["best"] - rows["least"]).tolist(),
@@ -103,4 +104,4 @@ def _moves(part: Part, knob: str, spaces: Spaces) -> Block:
             "line": {**trace["line"], "width": 1},
             "error_y": {"type": "data", "thickness": 1.2, **spread},
         }
-    return Block(f"Best {words} by depth", MOVE_NOTE, chart)
+    return Block(title, MOVE_NOTE, chart)

@@ -1,9 +1,10 @@
 """Who is told of a run's progress, in the driver alone."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from study.training.epoch_record import EpochRecord
+if TYPE_CHECKING:  # imports torch, which the command line does without until its input is sound
+    from study.training.epoch_record import EpochRecord
 
 
 class Listener:
@@ -12,7 +13,7 @@ class Listener:
     Whatever it raises is logged and ends no run.
     """
 
-    def epoch_done(self, trial_id: str, record: EpochRecord) -> None:
+    def epoch_done(self, trial_id: str, record: "EpochRecord") -> None:
         """A running trial has finished an epoch; after a failure it begins again with its first."""
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:

@@ -44,6 +44,25 @@ def test_open_hands_the_page_to_the_browser(run: Path, monkeypatch: pytest.Monke
     assert opened == [(run / "report.html").as_uri()]
 
 
+@pytest.mark.parametrize("options", [["--open"], ["--open", "--compare", "mine"]])
+def test_looking_at_a_committed_run_changes_nothing_of_it(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    committed = run.parent / "reference" / "theirs"
+    SMALL.write(Storage.at(committed))
+    (committed / "report.html").write_text("committed")
+    before = {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()}
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert main(["theirs", *options]) == 0
+    assert {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()} == before
+    page = Path(capsys.readouterr().out.strip())
+    assert opened == [page.as_uri()]
+    assert "results/reference/theirs/trials" in html.unescape(page.read_text())
+    assert main(["theirs"]) == 0  # what is asked to be written is
+    assert "How deep" in (committed / "report.html").read_text()
+
+
 def test_text_gives_table_plot_answer_and_distrust(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mine", "--text"]) == 0
     said = capsys.readouterr().out

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.report.axes import log_axis
 from study.report.blocks import MAX_ROWS, interval, number, seconds, table
-from study.report.charts import bar_chart, curve_chart, dot_chart, escape, log_axis
+from study.report.charts import bar_chart, curve_chart, dot_chart, escape
 from study.report.layer_charts import MAX_EPOCHS, MAX_LAYERS, heat_maps, thinned
 from study.report.lines import LineStyles
 

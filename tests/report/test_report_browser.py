@@ -14,6 +14,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from study.bench.tables import GeneratedRun
+from study.report.blocks import DASH
 from study.report.page import write_report
 from study.store.storage import Storage
 
@@ -111,11 +112,15 @@ def test_the_trial_table_filters_sorts_and_opens_a_trial(browser: webdriver.Chro
     show(browser, page)
     rows = lambda: browser.find_elements(By.CSS_SELECTOR, "#trial-table tbody tr")  # noqa: E731
     assert len(rows()) == 64
+    headings = browser.find_elements(By.CSS_SELECTOR, "#trial-table th")
+    place = [heading.text.rstrip(" ↓") for heading in headings].index("val accuracy")
+    best = [row.find_elements(By.TAG_NAME, "td")[place].text for row in rows()]
+    known = [float(text) for text in best if text != DASH]
+    assert best[: len(known)] == [text for text in best if text != DASH]  # those without an accuracy come last
+    assert known == sorted(known, reverse=True)
     browser.find_element(By.ID, "filter").send_keys("44 isometric confirm")
     assert len(rows()) == 5
     assert browser.find_element(By.ID, "count").text == "5 of 64 trials"
-    headings = browser.find_elements(By.CSS_SELECTOR, "#trial-table th")
-    place = [heading.text for heading in headings].index("val accuracy")
     click(browser, headings[place])
     values = [float(row.find_elements(By.TAG_NAME, "td")[place].text) for row in rows()]
     assert values == sorted(values)
@@ -124,6 +129,62 @@ def test_the_trial_table_filters_sorts_and_opens_a_trial(browser: webdriver.Chro
         lambda opened: len(opened.find_elements(By.CSS_SELECTOR, "#trial .maps .main-svg")) > 0
     )
     assert "depth=44,recipe=isometric:confirm" in browser.find_element(By.CSS_SELECTOR, "#trial h3").text
+    curves = browser.execute_script("return document.querySelector('#trial .maps .chart').data.map((one) => one.y)")
+    assert len(curves) == 4
+    assert all(len(values) == 3 for values in curves)
+
+
+def drawn(browser: webdriver.Chrome, title: str) -> dict[str, object]:
+    """Axis title, and the first trace's places and curve, of the chart below a title."""
+    script = """
+        const heading = [...document.querySelectorAll("h3")].find((one) => one.textContent === arguments[0]);
+        const box = heading.parentElement.querySelector(".chart");
+        draw(box);
+        return { axis: box.layout.xaxis.title.text, x: box.data[0].x, curve: box.data.at(-1).curve };"""
+    return browser.execute_script(script, title)
+
+
+def choose(browser: webdriver.Chrome, selector: str, text: str) -> None:
+    """Choose an option by its text in the first list of a kind that has it."""
+    script = """
+        const lists = [...document.querySelectorAll(arguments[0])];
+        const found = lists.flatMap((list) => [...list.options]).find((one) => one.textContent === arguments[1]);
+        found.parentElement.value = found.value;
+        found.parentElement.dispatchEvent(new Event("change"));"""
+    browser.execute_script(script, selector, text)
+
+
+def test_a_cell_is_chosen_once_and_its_curves_are_seen_by_epoch_or_by_step(
+    browser: webdriver.Chrome, page: str
+) -> None:
+    show(browser, page)
+    by_step = drawn(browser, "A cell and its seeds")
+    assert by_step["axis"] == "step"
+    choose(browser, "select.against", "by epoch")
+    by_epoch = drawn(browser, "A cell and its seeds")
+    assert (by_epoch["axis"], by_epoch["x"]) == ("epoch", [1, 2, 3])
+    assert by_step["x"] != by_epoch["x"]
+    choose(browser, "#optuna-0 select.choice", "depth=8,recipe=residual")
+    assert drawn(browser, "A cell and its seeds")["curve"] == "depth=8,recipe=residual"
+
+
+def test_a_table_that_goes_on_at_its_side_shows_a_shadow_there(browser: webdriver.Chrome, page: str) -> None:
+    show(browser, page, width=NARROW)
+    script = "return getComputedStyle(document.querySelector('#trials .scroll')).backgroundAttachment"
+    assert browser.execute_script(script) == "local, local, scroll, scroll"
+
+
+def test_no_table_is_cut_in_print(browser: webdriver.Chrome, page: str) -> None:
+    show(browser, page, width=700)
+    browser.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true; });")
+    script = """return [...document.querySelectorAll("main table")].filter((one) => one.offsetParent !== null)
+        .map((one) => one.getBoundingClientRect().right)"""
+    assert max(browser.execute_script(script)) > 700  # on the screen they scroll
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    ends = browser.execute_script(script)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(ends) > 10
+    assert max(ends) <= 700
 
 
 def test_a_table_of_the_analysis_sorts(browser: webdriver.Chrome, page: str) -> None:

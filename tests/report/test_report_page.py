@@ -1,6 +1,7 @@
 """Properties of the report page: self-contained, escaped, small, and there for runs in every state."""
 
 import dataclasses
+import html
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from study.report.conclusions import conclusions_of
 from study.report.costs import cost_section
 from study.report.opened_run import OpenedRun, open_run
 from study.report.page import embedded, render_page, state_of, trial_table
+from study.report.recipes import recipe_blocks
 from study.report.sections import comparison_section
 from study.report.summary import print_text
 from study.store.storage import Storage
@@ -60,7 +62,8 @@ def text_of(page: str) -> str:
 
 def test_the_page_opens_with_question_answer_picture_and_what_to_distrust(page: str) -> None:
     text = text_of(page)
-    parts = ("How deep can a plain CNN be trained", "recipes at depth 110", 'data-chart="0"', "What to distrust")
+    headline, statistics = "at 110 layers", "recipes at depth 110"
+    parts = ("How deep can a plain CNN be trained", headline, statistics, 'data-chart="0"', "What to distrust")
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
 
@@ -78,10 +81,11 @@ def test_the_page_opens_with_question_answer_picture_and_what_to_distrust(page: 
         ),
         *("Expected best accuracy", "Growth of the error", "Depth 110: error by layer", "Depth 110: singular values"),
         *("Depth 110: modulation factors", "Depth 110: Gram defect", "Provenance"),
+        *("The recipes, and what a slope is", "A cell and its seeds", "Optuna's own figures, cell by cell"),
     ],
 )
 def test_every_part_of_the_analysis_has_its_place(page: str, title: str) -> None:
-    assert title in text_of(page)
+    assert title in html.unescape(text_of(page))
 
 
 def test_the_page_is_small_and_asks_the_network_for_nothing(page: str) -> None:
@@ -125,7 +129,10 @@ def test_a_run_that_compares_and_searches_nothing_has_a_page(small: OpenedRun) -
     facts = {"run": "bare", "compared": {"all": {}}, "confirm_seeds": 5}
     text = text_of(render_page(OpenedRun(small.storage, facts, trials)))
     assert "The only cell" in text
-    assert "The run searches nothing." in text
+    assert "The net" in text
+    for title, why in (("What mattered", "The run searches nothing."), ("Comparisons", "Nothing to compare")):
+        assert f"<b>{title}.</b> {why}" in text  # what has nothing to say takes a line, and no place in the menu
+        assert f">{title}</a>" not in text
 
 
 ODD_RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
@@ -185,6 +192,7 @@ def test_the_map_calls_at_chance_what_every_table_does(small: OpenedRun) -> None
     """Also with two classes, where 0.7 is well above chance; a pruned trial has no accuracy to judge by."""
     searched = small.trials.assign(phase="search", num_classes=2, status="ok").head(4)
     searched["val_accuracy"], searched["recipe"] = [0.51, 0.7, None, 0.9], "he_l2"
+    searched["depth"] = [8, 20, 44, 110]
     searched["status"] = ["ok", "ok", "pruned", "ok"]
     odd = dataclasses.replace(small, trials=searched)
     blocks = cost_section(odd, odd.parts[0], "cost").blocks
@@ -203,6 +211,53 @@ def test_a_searched_choice_has_its_best_values_in_a_table(small: OpenedRun) -> N
         dataclasses.replace(small, trials=trials, facts={**small.facts, "declaration": {"cells": cells}})
     )
     assert "Best modulation schedule by depth" in text_of(page)
+
+
+def titles(page: str) -> list[str]:
+    """The headings of its blocks, folded ones too."""
+    return re.findall(r"<(?:h3|summary)>(.*?)</", text_of(page))
+
+
+def test_every_numeric_axis_has_its_curve_and_its_best_settings_the_sweeps_first_one_first(small: OpenedRun) -> None:
+    wide = [small.trials.assign(width=width, cell=small.trials["cell"] + f",width={width}") for width in (8, 32)]
+    trials = pd.concat(wide, ignore_index=True)
+    trials["trial_id"] = trials["trial_id"] + trials["width"].astype(str)
+    compared = {cell: {"width": 8, "depth": 8, "recipe": "he_l2"} for cell in trials["cell"].unique()}
+    spaces = small.facts["declaration"]["cells"]
+    declared = {cell: spaces[cell.rpartition(",")[0]] for cell in compared}
+    facts = {**small.facts, "compared": compared, "declaration": {"cells": declared}}
+    odd = dataclasses.replace(small, trials=trials, facts=facts)
+    page = render_page(odd)
+    known = titles(page)
+    for title in ("Accuracy against depth", "Best learning rate by width", "Best learning rate by depth"):
+        assert title in known
+    hero = data_of(page)["charts"][0]
+    assert hero["layout"]["xaxis"]["title"]["text"] == "width (log scale)"
+    assert {trace["name"] for trace in hero["data"]} >= {"depth=8 he_l2", "depth=110 isometric"}
+    assert hero["layout"]["yaxis"]["title"]["text"] == "validation accuracy (log scale of the error)"
+
+
+def test_an_axis_with_one_value_makes_no_chart() -> None:
+    fashion = open_run(REFERENCE / "depth_sweep-fashion")
+    page = render_page(fashion)
+    assert not any("by depth" in title or "diverges" in title for title in titles(page))
+    axes = [chart["layout"].get(axis, {}) for chart in data_of(page)["charts"] for axis in ("xaxis", "yaxis")]
+    assert not any("depth" in axis.get("title", {}).get("text", "") for axis in axes)
+
+
+def test_the_recipes_are_told_by_the_settings_in_which_they_differ() -> None:
+    run = open_run(REFERENCE / "depth_sweep-fashion")
+    (block,) = recipe_blocks(run, run.parts[0])
+    rows = {row[0]: dict(zip(block.columns, row, strict=True)) for row in block.rows}
+    assert rows["isometric"]["activation slope"] == "0.300"
+    assert rows["he_l2"]["activation slope"] == "0.000"
+    assert rows["he_l2"]["initializer"] == "he"
+    assert rows["residual"]["architecture"] == "residual"
+    assert rows["he_l2"]["in words"] == "What everybody does: He's initialisation and weight decay."
+    assert "learning rate" not in block.columns  # searched
+    assert "batch size" not in block.columns  # equal in all
+    theirs = dataclasses.replace(run, facts={**run.facts, "sweep_file": "my_sweep.py"})
+    assert "in words" not in recipe_blocks(theirs, run.parts[0])[0].columns
 
 
 def test_data_sets_are_never_mixed(small: OpenedRun) -> None:
@@ -295,8 +350,10 @@ def test_an_adaptive_sweeps_report_begins_with_its_own_frontier() -> None:
     assert [sentence.split()[0] for sentence in said] == ["he_l2", "isometric_nonlinear", "By"]
     page, out = text_of(render_page(frontier)), io.StringIO()
     print_text(frontier, Console(file=out, width=1_000))
-    for text in (page.replace("&#39;", "'"), out.getvalue()):
-        assert all(text.index(sentence) < text.index("The only plain recipe at depth 200") for sentence in said)
+    page, statistics = page.replace("&#39;", "'"), "The only plain recipe at depth 200"
+    assert all(page.index(sentence) < page.index(statistics) for sentence in said)
+    assert out.getvalue().endswith(" ".join(said) + "\n")
+    assert statistics in out.getvalue()
     elsewhere = dataclasses.replace(frontier, facts={**frontier.facts, "question": "A user's own?"})
     assert conclusions_of(elsewhere, part) == []
     going = dataclasses.replace(part, trials=part.trials.head(2))

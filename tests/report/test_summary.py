@@ -3,6 +3,7 @@
 import math
 import re
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,9 +11,9 @@ from rich.console import Console
 
 from study.config import TrialConfig
 from study.records import TableWriter
-from study.report.opened_run import OpenedRun
+from study.report.opened_run import OpenedRun, open_run
 from study.report.sections import curve_section
-from study.report.summary import limit_words, print_summary
+from study.report.summary import limit_words, print_answer, print_summary, print_text
 from study.store.storage import Storage, read_json, write_json
 
 
@@ -42,7 +43,7 @@ def row(cell: str, seed: int, accuracy: float, **point: object) -> dict[str, obj
 
 def summary(storage: Storage, width: int = 100) -> str:
     out = StringIO()
-    print_summary(storage, Console(file=out, width=width))
+    print_summary(OpenedRun.at(storage), Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -101,10 +102,9 @@ def test_test_accuracy_stands_in_the_table_and_on_the_page(tmp_path) -> None:
             writer.append([trial | {"status": "ok" if test else "diverged"}])
     write_json(storage, "run.json", {"run": "r", "compared": {cell: {"recipe": cell} for cell in cells}})
     said = " ".join(summary(storage).split())
-    assert "test 0.715" in said
-    assert "test 0.100" in said  # both seeds diverged: chance
-    assert "trained 2/2 [0.16, 1.00]" in said
-    assert "trained 0/2 [0.00, 0.84]" in said
+    assert "recipe mean [95 %] trained test diverged" in said
+    assert "whole 0.900 [0.900, 0.900] 2/2 0.715" in said
+    assert "lost 0.100 [0.100, 0.100] 0/2 0.100 2" in said  # both seeds diverged: chance
     assert said.count("Intervals are over seeds") == 1
     (part,) = OpenedRun.at(storage).parts
     numbers = next(block for block in curve_section(part, "x").blocks if block.title == "The numbers")
@@ -131,6 +131,49 @@ def test_it_fits_narrow_terminals(tmp_path, width: int) -> None:
     table = summary(storage, width).partition("import pandas")[0]
     lines = [line for line in table.splitlines() if not line.startswith("Figure:")]
     assert max(map(len, lines)) <= width
+
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+def text_of(run: str, width: int) -> list[str]:
+    """The lines of a committed run's text; spaces at their ends are of no account."""
+    out = StringIO()
+    print_text(open_run(REFERENCE / run), Console(file=out, width=width))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("run", ["ingredients-44", "depth_sweep-quick"])
+def test_at_60_columns_no_word_is_broken_and_the_table_has_a_line_a_cell(run: str) -> None:
+    narrow, endless = text_of(run, 60), text_of(run, 10_000)
+    assert max(map(len, narrow)) <= 60
+    words = {word for line in endless for word in line.split()}
+    assert {word for line in narrow for word in line.split()} <= words
+    heading = next(number for number, line in enumerate(narrow) if "mean [95 %]" in line)
+    assert narrow.index("", heading) - heading - 1 == len(open_run(REFERENCE / run).facts["compared"])
+
+
+def test_the_answer_is_the_last_thing_said() -> None:
+    assert text_of("depth_sweep-quick", 10_000)[-1] == (
+        "isometric trains at 110 layers: 0.973, above residual 0.970, with too few seeds for a verdict; open_relu "
+        "trains too; orthonormal_modulated, he_l2 and orthonormal do not."
+    )
+    assert text_of("depth_frontier-quick", 10_000)[-1].startswith("he_l2 is undecided at 20 layers")
+
+
+def test_a_terminal_too_narrow_for_names_and_means_gets_two_lines_a_cell() -> None:
+    lines = text_of("ingredients-44", 30)
+    assert lines[lines.index("isometric_without_modulation") + 1] == "  0.970 [0.954, 0.986]"
+
+
+def test_each_data_set_has_its_answer(tmp_path) -> None:
+    storage = Storage.at(tmp_path)
+    finished_run(storage, ["digits", "fashion_mnist"])
+    out = StringIO()
+    print_answer(OpenedRun.at(storage), Console(file=out, width=200))
+    words = "isometric trains at 20 layers: 0.951, above he_l2 0.901, with too few seeds for a verdict."
+    assert out.getvalue().split("\n\n")[0].strip() == f"digits: {words}"
+    assert out.getvalue().rstrip().endswith(f"fashion_mnist: {words}")
 
 
 def limits(method: str, low: float, high: float) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const narrow = () => window.innerWidth < 640;
-const page = { rows: narrow() ? 25 : 100, step: 200, sort: null, descending: false };
+const page = { rows: narrow() ? 25 : 100, step: 200, sort: null, descending: true };
 const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
 function element(tag, text, parent) {
@@ -11,18 +11,53 @@ function element(tag, text, parent) {
   return made;
 }
 
+let against = "step";
+function resolved(trace, curve = trace.curve) {
+  if (curve === undefined) return trace;
+  const x = data.curves[curve]?.[against] ?? [];
+  const y = data.curves[curve]?.[trace.measure] ?? [];
+  const hovertemplate = `${trace.measure.replaceAll("_", " ")} %{y:.3g} at ${against} %{x}`;
+  return { ...trace, type: "scatter", x, y, hovertemplate, mode: x.length > 1 ? "lines" : "markers" };
+}
+
 function draw(box) {
   if (box.dataset.drawn || box.offsetParent === null) return;
   box.dataset.drawn = "yes";
-  const { data: traces, layout } = data.charts[Number(box.dataset.chart)];
+  const { data: traces, layout: whole, note } = data.charts[Number(box.dataset.chart)];
+  const layout = structuredClone(whole);
   const named = traces.filter((trace) => trace.name && trace.showlegend !== false).length;
   if (narrow()) {
     layout.margin = { ...layout.margin, l: 40, r: 4 };
     if (named > 1) layout.height += 18 * named;
   }
   layout.dragmode = narrow() ? false : "zoom";
-  Plotly.newPlot(box, traces, layout, config);
+  if (traces.some((trace) => trace.curve !== undefined)) layout.xaxis.title.text = against;
+  if (box.nextElementSibling?.classList.contains("below")) box.nextElementSibling.textContent = note ?? "";
+  Plotly.newPlot(box, traces.map((trace) => resolved(trace)), layout, config);
 }
+
+function redraw(box) {
+  delete box.dataset.drawn;
+  draw(box);
+}
+document.querySelectorAll("select.choice").forEach((select) => select.addEventListener("change", () => {
+  const name = select.selectedOptions[0].textContent;
+  document.querySelectorAll("select.choice").forEach((other) => {  // a cell that is chosen once is chosen everywhere
+    const option = [...other.options].find((one) => one.textContent === name);
+    if (!option) return;
+    other.value = option.value;
+    const box = other.closest(".choices").nextElementSibling;
+    box.dataset.chart = option.value;
+    redraw(box);
+  });
+}));
+document.querySelectorAll("select.against").forEach((select) => select.addEventListener("change", () => {
+  against = select.value;
+  document.querySelectorAll("select.against").forEach((other) => {
+    other.value = against;
+    redraw(other.closest(".choices").nextElementSibling);
+  });
+}));
 
 const boxes = () => [...document.querySelectorAll(".chart[data-chart]")];
 const watcher = new IntersectionObserver(
@@ -30,8 +65,6 @@ const watcher = new IntersectionObserver(
   { rootMargin: "800px" },
 );
 boxes().forEach((box) => watcher.observe(box));
-document.querySelectorAll("details").forEach((one) =>
-  one.addEventListener("toggle", () => one.querySelectorAll(".chart").forEach(draw)));
 const PRINT_WIDTH = 660;
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((one) => { one.open = true; });
@@ -73,7 +106,6 @@ function chosen() {
   const kept = rows.filter((row, index) =>
     words.every((word) => search[index].includes(word)) &&
     (!phase.value || row[place.phase] === phase.value) && (!status.value || row[place.status] === status.value));
-  if (page.sort === null) return kept;
   const side = page.descending ? -1 : 1;
   return kept.sort((a, b) => {
     const [x, y] = [a[page.sort], b[page.sort]];
@@ -98,20 +130,21 @@ function fill() {
     });
   });
   const left = total > rows.length ? `, the first ${rows.length} of ${total} in the page` : "";
-  document.getElementById("count").textContent = `${kept.length} of ${rows.length} trials${left}`;
+  const shown = kept.length > page.rows ? `, ${page.rows} shown` : "";
+  document.getElementById("count").textContent = `${kept.length} of ${rows.length} trials${shown}${left}`;
   document.getElementById("more").hidden = kept.length <= page.rows;
 }
 
 const head = element("tr", undefined, table.tHead);
+function sortBy(index, descending) {
+  [page.sort, page.descending] = [index, descending];
+  [...head.cells].forEach((other) => other.removeAttribute("aria-sort"));
+  head.cells[index].setAttribute("aria-sort", descending ? "descending" : "ascending");
+  fill();
+}
 columns.forEach((name, index) => {
   const heading = element("th", name.replaceAll("_", " "), head);
-  heading.addEventListener("click", () => {
-    page.descending = page.sort === index && !page.descending;
-    page.sort = index;
-    head.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
-    heading.setAttribute("aria-sort", page.descending ? "descending" : "ascending");
-    fill();
-  });
+  heading.addEventListener("click", () => sortBy(index, page.sort === index && !page.descending));
 });
 [[phase, "phase"], [status, "status"]].forEach(([select, name]) => {
   [...new Set(rows.map((row) => row[place[name]]))].sort().forEach((value) => element("option", value, select));
@@ -143,6 +176,14 @@ function showTrial() {
   const maps = dialog.querySelector(".maps");
   maps.replaceChildren();
   if (!dialog.open) dialog.showModal();
+  const id = row[place.trial_id];
+  if (data.curves[id]) {
+    const box = element("div", undefined, maps);
+    box.className = "chart";
+    const layout = structuredClone(data.trialChart.layout);
+    layout.xaxis.title.text = against;
+    Plotly.newPlot(box, data.trialChart.data.map((trace) => resolved(trace, id)), layout, config);
+  } else element("p", "No epochs of this trial are in the page; study.curves(run) has what was recorded.", maps).className = "note";
   const kept = data.maps[row[place.trial_id]];
   if (!kept) element("p", "No layers of this trial are in the page; the table `layers` has what was recorded.", maps).className = "note";
   else Object.entries(kept.maps).forEach(([name, map]) => {
@@ -157,5 +198,5 @@ function showTrial() {
 }
 window.addEventListener("hashchange", showTrial);
 dialog.addEventListener("close", () => history.replaceState(null, "", "#trials"));
-fill();
+sortBy(place.val_accuracy, true);
 showTrial();
