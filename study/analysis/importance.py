@@ -38,8 +38,10 @@ def importances(
     field, corrected for all fields of all scopes; trials.
 
     A field that only some cells search is tested in a scope of its own, the trials of those cells: elsewhere it has no
-    value to compare. Trials are taken as independent draws: 5 % of searches with shuffled scores then have a field
-    that stands out (the step-down test is simulated in `tests/analysis/test_step_down.py`).
+    value to compare. Trials are taken as independent draws. Simulated whole, searches of 40 trials at two depths had a
+    field without effect stand out in 13 of 200 where nothing had one, and in 12 of 200 where depth cost 1.5 standard
+    deviations and cells met the same draws, which found depth in 158: 6.2 % together (4.1 to 9.1, exact 95 % interval),
+    where 5 % is meant.
 
     Args:
         trials: the table; of one data set.

@@ -23,6 +23,7 @@ from study.report.page import REPORT, write_report
 from study.report.part import Part
 from study.report.run_list import COLUMNS, list_runs
 from study.report.summary import print_text
+from study.report.watch import watch
 from study.store.locations import redacted_uri, safe_name
 from study.store.storage import RESULTS, Storage
 from study.terminal import Parser, exit_code, listing_console
@@ -35,6 +36,7 @@ examples:
   python -m study.report                                    list the runs
   python -m study.report --storage s3://bucket/studies      those in a store; show one: s3://bucket/studies/RUN
   python -m study.report depth_sweep-quick --open           write the page and open it in the browser
+  python -m study.report mine --watch --open                the page of a run that is going, always up to date
   python -m study.report depth_sweep-quick --text           the same answer in the terminal
   python -m study.report mine --compare depth_sweep-quick   the page, with a section beside the other run
   python -m study.report mine --figures figures/            PNG and SVG for a paper
@@ -55,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", nargs="?", metavar="RUN", help="a run; without one, the runs are listed")
     add("--open", action="store_true", help=OPEN_HELP)
+    add("--watch", action="store_true", help="write the page anew as trials finish, until the run is over or Ctrl-C")
     add("--compare", metavar="RUN2", help="add a section that sets the run beside this one")
     add("--text", action="store_true", help="print the answer here instead of writing the page")
     add("--figures", type=Path, metavar="DIR", help="write PNG and SVG figures instead of the page")
@@ -85,18 +88,24 @@ def _report(options: argparse.Namespace) -> int:
     if options.export is not None:
         print(export_run(run, options.export))
     elsewhere = options.text or options.figures is not None or options.export is not None
-    if options.open or options.compare or not elsewhere:
-        _write_page(run, open_run(options.compare) if options.compare else None, opened=options.open)
+    if options.open or options.compare or options.watch or not elsewhere:
+        _write_page(run, options)
     return 0
 
 
-def _write_page(run: OpenedRun, other: OpenedRun | None, *, opened: bool) -> None:
+def _write_page(run: OpenedRun, options: argparse.Namespace) -> None:
     """Write the page beside the tables and say where; a committed run's elsewhere, where it is only looked at."""
+    if options.watch and options.compare:
+        raise ValueError("--watch shows one run, and --compare two: give one of them")
+    looking = options.open or options.watch
     committed = run.storage.parent.name == REFERENCE
-    folder = Storage.at(_temporary()) if opened and committed else run.storage
-    print(write_report(run.storage, other, folder))
-    if opened:
-        webbrowser.open(_as_file(folder).as_uri())
+    folder = Storage.at(_temporary()) if looking and committed else run.storage
+    other = open_run(options.compare) if options.compare else None
+    lines = watch(run, folder) if options.watch else iter([write_report(run.storage, other, folder)])
+    for number, line in enumerate(lines):
+        print(line, flush=True)
+        if options.open and number == 0:
+            webbrowser.open(_as_file(folder).as_uri())
 
 
 def _temporary() -> Path:

@@ -60,4 +60,4 @@ def aside(scale: str, values: "pd.Series[Any]", octaves: float, all_values: "pd.
 def error_axis(words: str) -> Layout:
     """Accuracy on the log scale of the error, best on top; the data are errors, the ticks read as accuracies."""
     ticks = {"tickvals": ERROR_TICKS, "ticktext": [f"{1 - tick:g}" for tick in ERROR_TICKS]}
-    return titled(f"{words} (log scale of the error)", type="log", autorange="reversed", **ticks)
+    return titled(f"{words} (log of the error)", type="log", autorange="reversed", **ticks)

@@ -143,7 +143,7 @@ def _frame_curve(axes: Axes, curve: pd.DataFrame) -> None:
     axes.set_xticks(octaves, minor=True)
     axes.tick_params(labelbottom=True)
     axes.set_xlabel("depth: convolutions and the classifier (log scale)", fontsize=TEXT_POINTS)
-    axes.set_ylabel(f"{_metric_words(curve)} (log scale of the error)", fontsize=TEXT_POINTS)
+    axes.set_ylabel(f"{_metric_words(curve)} (log of the error)", fontsize=TEXT_POINTS)
     axes.yaxis.grid(True, color=GRID_COLOR)
 
 

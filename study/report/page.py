@@ -44,15 +44,27 @@ DIGITS = 5
 FAILED = "This section could not be made ({kind}: {message}). The rest of the page does not depend on it."
 
 
-def write_report(storage: Storage, other: OpenedRun | None = None, folder: Storage | None = None) -> str:
+def write_report(
+    storage: Storage,
+    other: OpenedRun | None = None,
+    folder: Storage | None = None,
+    *,
+    reload_seconds: float | None = None,
+) -> str:
     """Write the page of a run beside its tables, or in another folder; returns its full name."""
     folder = folder or storage
-    folder.write(REPORT, render_page(OpenedRun.at(storage), other).encode())
+    folder.write(REPORT, render_page(OpenedRun.at(storage), other, reload_seconds=reload_seconds).encode())
     return folder.sub(REPORT).location
 
 
-def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
-    """The page of a run, finished or still going; beside `other` where one is given."""
+def render_page(run: OpenedRun, other: OpenedRun | None = None, *, reload_seconds: float | None = None) -> str:
+    """The page of a run, finished or still going.
+
+    Args:
+        run: the run.
+        other: is set beside it.
+        reload_seconds: after which the browser loads the page again; None: never.
+    """
     curves = kept_curves(run)
     parts = [_part(run, part, number, curves) for number, part in enumerate(run.parts)]
     charts: list[Any] = []
@@ -66,6 +78,7 @@ def render_page(run: OpenedRun, other: OpenedRun | None = None) -> str:
     )
     return environment.get_template("report.html.j2").render(
         run=run,
+        reload_seconds=reload_seconds,
         state=state_of(run),
         parts=parts,
         compared=compared,

@@ -68,7 +68,7 @@ def test_depths_are_the_ticks_and_title_axis_and_note_are_there() -> None:
     assert sorted(round(2**place) for place in axes.get_xticks()) == [8, 20, 44, 110]
     assert sorted(int(label.get_text()) for label in axes.get_xticklabels()) == [8, 20, 44, 110]
     assert "How deep?" in texts(figure)
-    assert "validation accuracy (log scale of the error)" in texts(figure)
+    assert "validation accuracy (log of the error)" in texts(figure)
     assert "Mean and 95 % interval over 3 seeds." in texts(figure)
 
 

@@ -234,7 +234,7 @@ def test_every_numeric_axis_has_its_curve_and_its_best_settings_the_sweeps_first
     hero = data_of(page)["charts"][0]
     assert hero["layout"]["xaxis"]["title"]["text"] == "width (log scale)"
     assert {trace["name"] for trace in hero["data"]} >= {"depth=8 he_l2", "depth=110 isometric"}
-    assert hero["layout"]["yaxis"]["title"]["text"] == "validation accuracy (log scale of the error)"
+    assert hero["layout"]["yaxis"]["title"]["text"] == "validation accuracy (log of the error)"
 
 
 def test_an_axis_with_one_value_makes_no_chart() -> None:
