@@ -16,7 +16,7 @@ from study.records import locate_run, read_arrow, recover
 from study.search.cells import CellStudies
 from study.search.journal import export_journal, is_whole
 from study.search.optuna_trials import FinishedTrial, finished_trials
-from study.search.reuse import take_over
+from study.search.reuse import check_source, take_over
 from study.store.checkpoints import Checkpoints
 from study.store.code import write_code
 from study.store.lock import run_lock
@@ -226,13 +226,10 @@ def _tell_of_losses(storage: Storage, say: Callable[[str], None]) -> None:
 
 
 def _reuse(other: Storage, storage: Storage, plan: Plan, data: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Take over what another run has finished; ValueError where it is this one, or was made on other data."""
+    """Take over what another run has finished; ValueError where it is this one, or of other data or code."""
     if other.location == storage.location:
         raise ValueError(f"--reuse {plan.run} names this run itself: --run NAME begins the one that reuses it")
-    theirs = read_run_file(other).get("data", {})
-    for name, fingerprint in data.items():
-        if theirs.get(name) != fingerprint:
-            raise ValueError(f"--reuse {other.name}: it was made on other {name} data, or does not say on which")
+    check_source(other.name, read_run_file(other, "declaration"), plan, data)
     from study.store.weights import copy_weights  # imports torch
 
     taken = take_over(other, storage, plan)

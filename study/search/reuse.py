@@ -20,6 +20,26 @@ from study.store.storage import Storage
 RESULTS_OF_THE_METHOD = ("ok", "diverged")  # a pruned trial belongs to its run's early stopping
 
 
+def check_source(name: str, content: Mapping[str, Any], plan: Plan, data: Mapping[str, Any]) -> None:
+    """Refuse a run whose trials mean something else although they are told the same.
+
+    Args:
+        name: of the other run.
+        content: its run.json.
+        plan: of this run.
+        data: fingerprints of this run's data sets.
+
+    Raises:
+        ValueError: it was made on other data, or does not say on which, or with other code of the sweep's own parts.
+    """
+    for dataset, fingerprint in data.items():
+        if content.get("data", {}).get(dataset) != fingerprint:
+            raise ValueError(f"--reuse {name}: it was made on other {dataset} data, or does not say on which")
+    parts = plan.declaration().get("parts")
+    if parts is not None and content["declaration"].get("parts") != parts:
+        raise ValueError(f"--reuse {name}: its sweep's own parts are other code, or others")
+
+
 def take_over(source: Storage, target: Storage, plan: Plan) -> dict[str, str]:
     """Copy what `plan` may reuse from one run's tables into another's.
 

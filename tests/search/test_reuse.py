@@ -14,7 +14,7 @@ from study.planning.plan import Overrides, Plan, make_plan
 from study.prepare import prepared_run
 from study.records import TableWriter, read_arrow
 from study.search.cells import CellStudies
-from study.search.reuse import reusable
+from study.search.reuse import check_source, reusable
 from study.store.run_file import open_run_file, save_run_file
 from study.store.storage import Storage, read_json
 from study.store.weights import Weights, read_weights, write_weights
@@ -157,3 +157,14 @@ def test_a_run_on_other_data_and_the_run_itself_are_refused(
         prepared_run(plan_of(tiny_sweep), Options(reuse="nowhere"), print),
     ):
         pass
+
+
+def test_a_run_whose_own_parts_are_other_code_is_refused(tiny_plan: Plan) -> None:
+    """A field that names a part says nothing of what the part does."""
+    file, parts = "my_sweep.py", {"regularizer": ["mine"]}
+    plans = [dataclasses.replace(tiny_plan, code={file: f"x = {n}"}, coded_parts=parts) for n in (1, 2)]
+    theirs = {"data": {}, "declaration": plans[0].declaration()}
+    check_source("theirs", theirs, plans[0], {})
+    check_source("theirs", theirs, tiny_plan, {})
+    with pytest.raises(ValueError, match="--reuse theirs: its sweep's own parts are other code"):
+        check_source("theirs", theirs, plans[1], {})
