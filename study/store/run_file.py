@@ -173,16 +173,17 @@ def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tup
 
 def _refusal(plan: Plan, differences: list[tuple[tuple[str, ...], Any, Any]], command: str) -> str:
     """The message for a changed declaration or other data; the same change in many cells is one line."""
-    what = "was made on other data" if all(path[0] == "data" for path, *_ in differences) else "declares something else"
+    other_data = all(path[0] == "data" for path, *_ in differences)
+    what = "was made on other data" if other_data else "declares something else"
+    reuse = "" if other_data else f", with --reuse {plan.run} from the trials of this one that lie inside it"
     lines = Counter(_describe(path, old, new) for path, old, new in differences)
     shown = [line if count == 1 else f"{line} ({count} cells)" for line, count in lines.items()]
     if len(shown) > SHOWN_DIFFERENCES:
         shown[SHOWN_DIFFERENCES:] = [f"and {len(shown) - SHOWN_DIFFERENCES} more"]
     changes = "\n".join(f"  {line}" for line in shown)
     return (
-        f"run {plan.run} exists, asked for by\n  {command}\nand {what} (old -> new):\n{changes}\n"
-        f"Nothing was changed. Ways on: --run NAME starts another run, with --reuse {plan.run} from the trials of this "
-        "one that lie inside it; --fresh deletes this one and starts it anew."
+        f"the run's own command is\n  {command}\nrun {plan.run} exists and {what} (old -> new):\n{changes}\n"
+        f"Nothing was changed. Ways on: --run NAME starts another run{reuse}; --fresh deletes this one and begins anew."
     )
 
 

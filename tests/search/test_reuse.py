@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from cell_runs import by_learning_rate, row_of, run_all
-from conftest import tiny_search
 
 from search_spaces.sweep import Fields, Float, Space
 from study.config import CONFIRM, SEARCH
@@ -76,7 +75,7 @@ def test_only_values_inside_the_new_box_are_taken_and_then_no_confirmation(
     low = max(drawn) * 1.01
 
     def narrow(fields: Fields) -> Space:
-        return tiny_search(fields) | {"learning_rate": Float(low, 0.3, log=True)}
+        return tiny_sweep.sweep.search(fields) | {"learning_rate": Float(low, 0.3, log=True)}
 
     narrowed = dataclasses.replace(tiny_sweep, sweep=dataclasses.replace(tiny_sweep.sweep, search=narrow))
     found = taken(rows, plan_of(narrowed))
