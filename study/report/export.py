@@ -83,6 +83,7 @@ def _logged(tool: str, run: OpenedRun, folder: Path) -> str:
         log = TOOLS[tool](LoggedRun(run.name, run.facts.get("created_at")), folder)
         for row in trials:
             _log_trial(log, row, epochs[row["trial_id"]], run)
+        log.wait()
     return f"{plural(len(trials), 'trial')} for {tool}"
 
 

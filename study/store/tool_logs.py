@@ -102,10 +102,13 @@ class ToolLog(ABC):
     def end_trial(self, trial_id: str, status: str, final: Mapping[str, float]) -> None:
         """Log how a trial ended, with its final `measures`."""
 
-    def close(self) -> None:
-        """End what is still open: it was interrupted."""
+    def interrupt(self) -> None:
+        """End what is still open."""
         for trial_id in list(self._open):
             self.end_trial(trial_id, INTERRUPTED, {})
+
+    def wait(self) -> None:  # noqa: B027 - most tools have nothing to wait for
+        """Return when all that was logged is written."""
 
 
 class TensorBoardLog(ToolLog):
@@ -242,6 +245,12 @@ class WandbLog(ToolLog):
         run = self._open.pop(trial_id)
         run.summary.update({**_as_final(final), "status": status})
         run.finish(exit_code=int(status in (INTERRUPTED, *BROKEN)))
+
+    def wait(self) -> None:
+        """Return when wandb's own process, which `finish` does not wait for, has come to its end."""
+        import wandb
+
+        wandb.teardown()
 
 
 TOOLS: dict[str, type[ToolLog]] = {"tensorboard": TensorBoardLog, "mlflow": MlflowLog, "wandb": WandbLog}

@@ -47,8 +47,8 @@ class LiveLog(Listener):
         self._pass_on(lambda log: log.end_trial(trial_id, row["status"], measures(row, FINAL_MEASURES)))
 
     def run_ended(self) -> None:
-        """Close what was interrupted."""
-        self._pass_on(lambda log: log.close())
+        """End what was interrupted."""
+        self._pass_on(lambda log: log.interrupt())
 
     def _begin(self, trial_id: str, row: Mapping[str, Any]) -> None:
         cell = self._studies.planned[row["cell"]]

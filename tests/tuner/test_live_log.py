@@ -18,7 +18,7 @@ from study.search.cell_study import PlannedTrial
 from study.search.cells import CellStudies
 from study.store import tool_logs
 from study.store.storage import Storage
-from study.store.tool_logs import TOOLS, LoggedRun, MlflowLog, check_place, tools_of
+from study.store.tool_logs import TOOLS, LoggedRun, MlflowLog, check_place, folder_beside, tools_of
 from study.sweeps import NamedSweep
 from study.training.epoch_record import EpochRecord
 from study.tuner.live_log import LiveLog
@@ -69,8 +69,10 @@ def finished(planned: PlannedTrial, status: str = "ok", **columns: object) -> di
     return planned.config.model_dump() | {"recipe": planned.compared["recipe"]} | which | columns
 
 
-def logged_of(prepared: PreparedRun, tool: str) -> dict[str, Logged]:
-    return read_log(tool, Path(prepared.storage.root) / TOOLS[tool].FOLDER)
+def logged_of(storage: Storage, tool: str) -> dict[str, Logged]:
+    """What lies in the run's folder, once wandb's process has written it all."""
+    wandb.teardown()
+    return read_log(tool, folder_beside(tool, storage))
 
 
 @EACH_TOOL
@@ -81,10 +83,11 @@ def test_a_trial_is_seen_while_it_runs_and_whole_at_its_end(
     log, planned = LiveLog(tool, prepared, pytest.fail), prepared.studies.next_trial()
     for epoch in (1, 2):
         log.epoch_done(planned.trial_id, record(epoch, train_loss=1 / epoch))
-    check_soon(lambda: points_of(planned.trial_id, logged_of(prepared, tool)) == [(1, 1.0), (2, 0.5)])
+    folder, points = folder_beside(tool, prepared.storage), [(1, 1.0), (2, 0.5)]
+    check_soon(lambda: points_of(planned.trial_id, read_log(tool, folder)) == points)
     log.trial_finished(finished(planned, val_accuracy=0.5, best_val_accuracy=0.75, epochs_completed=2))
 
-    ((trial_id, logged),) = logged_of(prepared, tool).items()
+    ((trial_id, logged),) = logged_of(prepared.storage, tool).items()
     assert trial_id == planned.trial_id
     assert logged.epochs["error_norm_ratio"] == [(1, 2.0), (2, 2.0)]
     assert "orthonormality_defect" not in logged.points  # was not measured
@@ -119,12 +122,12 @@ def test_a_trial_that_begins_again_leaves_no_point_twice(tool: str, new_driver: 
         log.epoch_done(planned.trial_id, record(epoch, train_loss=8.0))
     if new_driver:
         log.run_ended()
-        assert logged_of(prepared, tool)[planned.trial_id].status == "interrupted"
+        assert logged_of(prepared.storage, tool)[planned.trial_id].status == "interrupted"
         log = LiveLog(tool, prepared, pytest.fail)
     for epoch in (1, 2, 3):
         log.epoch_done(planned.trial_id, record(epoch, train_loss=0.5))
     log.trial_finished(finished(planned))
-    logged = logged_of(prepared, tool)
+    logged = logged_of(prepared.storage, tool)
     assert list(logged) == [planned.trial_id]
     assert logged[planned.trial_id].points["train_loss"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
     assert logged[planned.trial_id].status == "ok"
@@ -141,7 +144,7 @@ def test_trials_beside_each_other_are_kept_apart_and_one_that_never_began_is_the
         log.epoch_done(other.trial_id, record(epoch, train_loss=None))
     for planned, status in ((one, "ok"), (other, "diverged"), (lost, "failed")):
         log.trial_finished(finished(planned, status))
-    logged = logged_of(prepared, tool)
+    logged = logged_of(prepared.storage, tool)
     assert {name: trial.status for name, trial in logged.items()} == {
         one.trial_id: "ok",
         other.trial_id: "diverged",
@@ -217,8 +220,8 @@ def test_a_going_run_is_logged_as_its_tables_are_exported(
     storage = run_sweep(tiny_sweep, log=list(TOOLS), trials_per_cell=1, confirm_seeds=1, set={"steps": 30})
     rows = read_arrow(storage, "trials").to_pylist()
     assert len(rows) == 4
-    for tool, kind in TOOLS.items():
-        live = read_log(tool, Path(storage.root) / kind.FOLDER)
+    for tool in TOOLS:
+        live = logged_of(storage, tool)
         assert report([storage.location, "--export", tool]) == 0
         assert f"4 trials for {tool}: {storage.location}/export/{tool}" in capsys.readouterr().out
         assert read_log(tool, Path(storage.root) / "export" / tool) == live
