@@ -56,7 +56,7 @@ class Options:
         RESULTS, metavar="URI", help="folder, or URI that pyarrow opens (s3, gs, abfs, ..), that holds runs (results)"
     )
     log: str | Sequence[str] = option(
-        "", metavar="TOOL[,TOOL]", help=f"watch the run, as it goes, in {', '.join(TOOLS)}; see docs/logs.md"
+        "", metavar="TOOL[,TOOL]", help=f"log the run, as it goes, for {', '.join(TOOLS)}"
     )
 
     def __post_init__(self) -> None:
