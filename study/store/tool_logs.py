@@ -157,9 +157,9 @@ class MlflowLog(ToolLog):
     def __init__(self, run: LoggedRun, folder: Path) -> None:
         super().__init__(run, folder)
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it makes its tables
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells how it makes its tables
         if self.server() is None:
             folder.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(self.server() or f"sqlite:///{folder / self.DATABASE}")
