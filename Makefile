@@ -12,7 +12,7 @@ test: $(VENV)/installed  ## everything a user would run
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 test-slow: $(VENV)/installed  ## faults, interrupts and whole runs
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses logical --maxprocesses 2 --dist loadfile
 
 faults: $(VENV)/installed  ## kill small runs at 50 random moments, each ended after five; nothing may be lost
 	FAULTS=50 $(BIN)/python -m pytest -m slow tests/test_faults.py

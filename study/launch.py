@@ -22,6 +22,7 @@ from study.planning.plan import Overrides, make_plan
 from study.planning.settings import written
 from study.prepare import PreparedRun, prepared_run
 from study.store.storage import Storage
+from study.store.tool_logs import tools_of
 from study.sweeps import NamedSweep, load_sweep
 from study.terminal import declared, did_you_mean, read_options
 from study.training.own_parts import joined
@@ -31,6 +32,7 @@ from study.tuner.demand import Demand, find_autoscaler
 from study.tuner.display import Display
 from study.tuner.gpu_memory import GpuMemory
 from study.tuner.live_journal import LiveJournal
+from study.tuner.live_log import LiveLog
 from study.tuner.node_loss import forgiven_node_losses, memory_kills_end_one_trial
 from study.tuner.recorder import Recorder
 from study.tuner.searcher import JobSearcher, PruningScheduler
@@ -190,7 +192,8 @@ def _tuner(
     demand: Demand,
 ) -> tune.Tuner:
     journal = [LiveJournal(prepared)] if prepared.storage.is_local else []
-    recorder = Recorder(prepared, (display, ending, *journal), ending.break_off, display.say)
+    logs = [LiveLog(tool, prepared, display.say) for tool in tools_of(options.log)]
+    recorder = Recorder(prepared, (display, ending, *journal, *logs), ending.break_off, display.say)
     waiting = Waiting(slots, display.say)
     waiting.say_at_once()
     return tune.Tuner(

@@ -1,11 +1,13 @@
 """How a run is carried out, declared once: each field of `Options` makes its option of `python -m study.run`."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from study.search.samplers import SearchMethod
 from study.store.storage import RESULTS
+from study.store.tool_logs import TOOLS, tools_of
 from study.terminal import count, duration, option, positive_float, positive_int, share
 
 RAY_STEP = 0.0001  # of a CPU or GPU
@@ -27,6 +29,7 @@ class Options:
         max_failures: how often a trial that raised, or whose worker was lost, begins again.
         address: a running Ray cluster; None: start one here.
         storage: folder or URI that holds runs.
+        log: names of TOOLS in which the run can be watched, as a list or with commas.
     """
 
     fresh: bool = option(False, help="delete what the run has and start anew")
@@ -52,9 +55,13 @@ class Options:
     storage: str = option(
         RESULTS, metavar="URI", help="folder, or URI that pyarrow opens (s3, gs, abfs, ..), that holds runs (results)"
     )
+    log: str | Sequence[str] = option(
+        "", metavar="TOOL[,TOOL]", help=f"log the run, as it goes, for {', '.join(TOOLS)}"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what Ray would, once it runs."""
+        """Refuse what Ray would, once it runs, and a tool that is not there."""
+        tools_of(self.log)
         for name in ("cpus_per_trial", "gpus_per_trial"):
             amount = getattr(self, name) or 0.0
             if not math.isclose(amount / RAY_STEP, round(amount / RAY_STEP), abs_tol=1e-6):

@@ -24,6 +24,7 @@ from study.store.provenance import provenance
 from study.store.run_file import check_there, confirm_seeds, open_run_file, read_run_file, save_run_file
 from study.store.schemas import Row
 from study.store.storage import JOURNAL, RUN_FILE, Storage, read_json
+from study.store.tool_logs import check_place, tools_of
 from study.terminal import plural
 
 
@@ -68,6 +69,7 @@ def prepared_run(plan: Plan, options: Options, say: Callable[[str], None]) -> It
         LostRunError: its folder was deleted or replaced meanwhile.
     """
     storage = Storage.at(options.storage).sub(plan.run)
+    check_place(tools_of(options.log), storage)
     if not options.fresh:
         _refuse_changed(storage, plan)
     data = checked_data(plan, options)

@@ -48,6 +48,7 @@ examples:
   python -m study.run depth_sweep --confirm-seeds 5       extend a run: 5 fresh seeds a cell; finished trials are kept
   python -m study.run depth_sweep --scale paper --data-dir ~/data --address auto
                                                           CIFAR-10 as in the paper, on a running Ray cluster
+  python -m study.run depth_sweep --log tensorboard       watch it; also mlflow, wandb (see docs/logs.md)
   python -m study.run replay depth_sweep-quick TRIAL_ID   repeat one trial; say whether every epoch is identical
   python -m study.run my_sweep.py                         a sweep of your own, written like search_spaces/depth_sweep.py
 

@@ -1,44 +1,45 @@
-"""A run's tables in other tools' formats: CSV, Optuna's journal, TensorBoard. Never Ray or torch.
+"""A run's tables in other tools' formats: CSV, Optuna's journal, the logs of TOOLS. Never Ray or torch.
 
 Everything is written to `RUN/export/`, for the formats are copies: the Parquet tables stay what counts.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import pandas as pd
+from typing import Any
 
 from study.config import refuse_unknown
 from study.records import read_arrow
 from study.report.opened_run import OpenedRun
 from study.search.journal import is_whole
-from study.store.locations import safe_name
-from study.store.schemas import SCHEMAS
+from study.store.logged_run import EPOCH_MEASURES, FINAL_MEASURES, LoggedRun, hyperparameters, measures
+from study.store.schemas import SCHEMAS, Row
 from study.store.storage import JOURNAL
+from study.store.tool_logs import TOOLS, ToolLog, check_installed, refused_in_one_line
 from study.terminal import plural
-
-EPOCH_MEASURES = (
-    *("learning_rate", "train_loss", "val_loss", "train_accuracy", "val_accuracy"),
-    *("orthonormality_defect", "modulated_fraction", "error_norm_ratio", "seconds"),
-)
 
 
 def export_run(run: OpenedRun, kind: str) -> str:
     """Write one of EXPORTS; returns a line that says what lies where.
 
     Raises:
-        ValueError: unknown kind.
+        ValueError: unknown kind, or what its tool says against it.
     """
     refuse_unknown("export", kind, EXPORTS)
-    with TemporaryDirectory() as folder:
-        count = EXPORTS[kind](run, Path(folder))
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / kind
+        folder.mkdir()
+        count = EXPORTS[kind](run, folder)
+        files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+        if not files:  # a server has it all
+            return count
         target = run.storage.sub(f"export/{kind}")
         target.delete_folder()
-        for file in sorted(Path(folder).rglob("*")):
-            if file.is_file():
-                target.write(file.relative_to(folder).as_posix(), file.read_bytes())
+        for file in files:
+            target.write(file.relative_to(folder).as_posix(), file.read_bytes())
     return f"{count}: {target.location}"
 
 
@@ -62,23 +63,32 @@ def _journal(run: OpenedRun, folder: Path) -> str:
     return f"{plural(len(run.facts['compared']), 'cell')} for optuna-dashboard"
 
 
-def _tensorboard(run: OpenedRun, folder: Path) -> str:
-    """One folder of events a trial: every measure of its epochs."""
-    from tensorboardX import SummaryWriter  # where torch is installed, it imports it
-
-    epochs = run.epochs(run.trials["trial_id"].tolist(), ("epoch", *EPOCH_MEASURES))
-    for trial_id, rows in epochs.sort_values("epoch").groupby("trial_id", observed=True):
-        with SummaryWriter(str(folder / _folder_name(str(trial_id)))) as writer:
-            for row in rows.to_dict("records"):
-                for name in EPOCH_MEASURES:
-                    if pd.notna(row[name]):
-                        writer.add_scalar(name, row[name], row["epoch"])
-    return f"{plural(epochs['trial_id'].nunique(), 'trial')} for TensorBoard"
-
-
-def _folder_name(trial_id: str) -> str:
-    """A trial_id as a file name of any system."""
-    return safe_name(trial_id.replace(":", "--").replace("/", "-"))
+def _logged(tool: str, run: OpenedRun, folder: Path) -> str:
+    """Every trial with its epochs, in the tool's own form, as a going run is logged."""
+    check_installed(tool)
+    epochs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for epoch in read_arrow(run.storage, "epochs").sort_by("epoch").to_pylist():
+        epochs[epoch["trial_id"]].append(epoch)
+    trials = read_arrow(run.storage, "trials").to_pylist()
+    with refused_in_one_line(tool):
+        log = TOOLS[tool](LoggedRun(run.name, run.facts.get("created_at")), folder)
+        for row in trials:
+            _log_trial(log, row, epochs[row["trial_id"]], run)
+        log.wait()
+    return f"{plural(len(trials), 'trial')} for {tool}"
 
 
-EXPORTS: dict[str, Callable[[OpenedRun, Path], str]] = {"csv": _csv, "journal": _journal, "tensorboard": _tensorboard}
+def _log_trial(log: ToolLog, row: Row, epochs: list[dict[str, Any]], run: OpenedRun) -> None:
+    trial_id, cell = row["trial_id"], row["cell"]
+    fields = (*run.facts["compared"].get(cell, ()), *run.spaces.get(cell, ()))
+    log.begin_trial(trial_id, hyperparameters(row, fields))
+    for epoch in epochs:
+        log.log_epoch(trial_id, epoch["epoch"], measures(epoch, EPOCH_MEASURES))
+    log.end_trial(trial_id, row["status"], measures(row, FINAL_MEASURES))
+
+
+EXPORTS: dict[str, Callable[[OpenedRun, Path], str]] = {
+    "csv": _csv,
+    "journal": _journal,
+    **{tool: partial(_logged, tool) for tool in TOOLS},
+}

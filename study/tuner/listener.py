@@ -18,3 +18,6 @@ class Listener:
 
     def trial_finished(self, row: Mapping[str, Any]) -> None:
         """A row of `trials` is on disk."""
+
+    def run_ended(self) -> None:
+        """No trial runs any longer; those that have not finished were interrupted."""

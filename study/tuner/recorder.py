@@ -102,6 +102,10 @@ class Recorder(DriverOnly, Callback):
         status, error = verdict(Path(file).read_text() if file else "unknown error")
         self._commit_trial(trial, status, {"error": error})
 
+    def on_experiment_end(self, trials: Any, **info: Any) -> None:
+        """Tune has ended its loop, by itself or because it was asked to."""
+        self._tell(lambda listener: listener.run_ended())
+
     def _attempts(self, trial: Any) -> int:
         """How often it began, a node's loss included; or how often it could not even begin."""
         return max(self._begun[trial.config["trial_id"]], int(trial.num_failures))

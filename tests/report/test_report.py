@@ -11,6 +11,7 @@ import pytest
 from study.bench.tables import GeneratedRun
 from study.report.__main__ import build_parser, main
 from study.report.page import write_report
+from study.store import tool_logs
 from study.store.storage import Storage
 
 SMALL = GeneratedRun(depths=(8, 44), searches=1, confirms=4)
@@ -113,6 +114,21 @@ def test_tensorboard_gets_a_folder_a_trial(run: Path) -> None:
     folders = list((run / "export" / "tensorboard").iterdir())
     assert len(folders) == 40
     assert all(len(list(folder.iterdir())) == 1 for folder in folders)
+
+
+def test_a_tool_that_refuses_or_is_not_installed_is_told_in_one_line(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
+    assert main(["mine", "--export", "mlflow"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: mlflow cannot log this run: ")
+    assert said.count("\n") == 1
+    monkeypatch.setitem(tool_logs.INSTALLED_BY, "mlflow", "no-such-package")
+    assert main(["mine", "--export", "mlflow"]) == 2
+    assert capsys.readouterr().err == "error: mlflow is not installed: pip install no-such-package\n"
+    assert not (run / "export").exists()
 
 
 def test_alone_it_lists_the_runs(
