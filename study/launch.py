@@ -80,7 +80,7 @@ def run_sweep(
     named = sweep if isinstance(sweep, NamedSweep) else load_sweep(str(sweep))
     given = {"fields": set or {}, "compare": compare or {}}
     settings = {kind: {name: written(name, value) for name, value in values.items()} for kind, values in given.items()}
-    chosen, parts = Namespace(**{**_defaults(), **_known(how)}), named.sweep.parts
+    chosen, parts = _chosen(how), named.sweep.parts
     options, overrides = read_options(Options, chosen), read_options(Overrides, chosen, **settings)
     with joined(checked({**parts, "dataset": {**parts.get("dataset", {}), **(data or {})}})):
         plan = make_plan(named, scale, overrides)
@@ -130,18 +130,13 @@ def execute(
     _tell_why(ending, stop, whole=prepared.studies.finished or ending.time_is_up)
 
 
-def _defaults() -> dict[str, Any]:
-    """What is done where nobody says otherwise, by the name of the option's field."""
-    return {one.name: one.default for kind in (Overrides, Options) for one in declared(kind)}
-
-
-def _known(how: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments; TypeError, as Python has it, for one that there is not."""
-    known = _defaults()
+def _chosen(how: Mapping[str, Any]) -> Namespace:
+    """The options as the command line would have them; TypeError, as Python has it, for one that there is not."""
+    known = {one.name: one.default for kind in (Overrides, Options) for one in declared(kind)}
     for name in how:
         if name not in known:
             raise TypeError(f"run_sweep() got an unexpected argument {name!r}{did_you_mean(name, known)}")
-    return how
+    return Namespace(**{**known, **how})
 
 
 def _tell_why(ending: StopConditions, stop: Stop, *, whole: bool) -> None:

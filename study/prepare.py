@@ -142,11 +142,11 @@ def _check_proxies(plan: Plan, data: Mapping[str, AnyData]) -> None:
 @contextmanager
 def taken_back(storage: Storage) -> Iterator[None]:
     """Leave nothing of a run that is new where the user declines it."""
-    known = storage.exists(RUN_FILE)
+    was_there = storage.exists(RUN_FILE)
     try:
         yield
     except DeclinedError:
-        if not known:
+        if not was_there:
             storage.delete_folder()
         raise
 
